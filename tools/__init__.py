@@ -1,0 +1,1 @@
+"""Small programs for whoever develops here; the Makefile runs them."""
