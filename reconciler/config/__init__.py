@@ -1,0 +1,1 @@
+"""config.yaml: models, strict parsing, where it comes from."""

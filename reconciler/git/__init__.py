@@ -1,0 +1,1 @@
+"""Git: mirrors, credentials, globs. Only this package imports GitPython or runs git."""

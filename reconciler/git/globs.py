@@ -1,0 +1,357 @@
+r"""
+Which files of a revision a project takes: the glob language of the GitLab agent.
+
+Pure. The agent matched with doublestar v2.0.4, and a successor has to take the same files.
+No library does: `fnmatch` lets `*` cross "/", `glob` and `pathlib` know no braces,
+`wcmatch` and `pathspec` read `[!x]`, `**.yaml`, `a/**` and broken patterns differently,
+and none raises a bad pattern only where matching reaches it. So the matcher is our own;
+its rules, odd ones included, are those of that version:
+
+- `*` and `?` stay inside one path component, `**` is special only as a whole component;
+- `[a-z]`, `[^a-z]`, `\` quotes, `{x,y{z,}}` may hold "/" (alternatives are tried as text:
+  each is put before the rest of the pattern, and the first part is matched anew);
+- the first place where a `*` lets its component match decides, later ones are not tried;
+- an alternative that ends the path here loses to one that wants more components;
+- a bad spot is an error when matching arrives there, but only "no match" behind a `**`.
+
+Every question is answered once per pattern rest and text rest, so that no pattern takes
+exponential time, and a budget bounds the polynomial. objects.py lists the files, mirror.py
+brings both together.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.git.errors import BadGlob, LimitExceeded
+
+DEFAULT_GLOB = "**/*.{yaml,yml,json}"
+ROOT = "."  # the directory of globs that start at the top
+
+MAX_GLOB_LENGTH = 1024  # characters
+MAX_WILDCARDS = 100  # stars and braces; each nests up to four calls, and Python stops at 1,000
+MAX_STEPS = 15_000_000  # in one listing, a few seconds; the default glob needs 50 for each file
+COST_OF_A_NEW_QUESTION = 8  # steps; a step is a look at one character
+MAX_REMEMBERED = 50_000  # answers kept in one glob; about 10 MB
+
+_SPECIAL = "*?[{\\"
+_META = re.compile(r"[*?\[\]{}\\]")
+_NESTING = re.compile(r"\*+|\{")
+# A slash behind a backslash is quoted; which backslashes quote each other is not looked at, as there.
+_SLASH = re.compile(r"(?<!\\)/")
+_CLASS_END = re.compile(r"(?<!\\)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """The most that one project may have; files count where a glob takes them, sizes are bytes."""
+
+    max_paths: int = 100
+    max_files: int = 10_000
+    max_file_size: int = 5 * 1024**2
+    max_total_size: int = 100 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A plain file in a tree: path from the root, and the id of its blob."""
+
+    path: str
+    blob: str
+    link: bool = False
+    """A symbolic link: its blob is the text of the link, which nobody follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The files that at least one glob took, sorted by path, each once."""
+
+    files: tuple[TreeFile, ...]
+
+
+class BadPattern(ValueError):
+    """Matching arrived at a spot of the pattern that means nothing."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """Steps left for one listing."""
+
+    left: int = MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        """Raise `LimitExceeded` when nothing is left."""
+        self.left -= steps
+        if self.left < 0:
+            raise LimitExceeded(
+                what="matching the globs takes too long",
+                where="paths",
+                mend="use fewer wildcards, or start the globs in a smaller directory",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A glob taken apart: `directory` is listed ("." the root), `recursive` with all below it."""
+
+    text: str
+    pattern: str
+    directory: str
+    recursive: bool
+    remembered: dict[tuple[str, str], tuple[str, ...] | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+
+def compile_glob(glob: str) -> Glob:
+    """Take a glob apart; whether its pattern makes sense shows only when it is matched."""
+    if len(glob) > MAX_GLOB_LENGTH:
+        raise BadGlob(
+            what=f"a glob has {len(glob)} characters, the limit is {MAX_GLOB_LENGTH}",
+            where=f"glob {glob[:40]}...",
+            mend="split it into several globs",
+        )
+    if (wildcards := len(_NESTING.findall(glob))) > MAX_WILDCARDS:
+        raise BadGlob(
+            what=f"a glob has {wildcards} stars and braces, the limit is {MAX_WILDCARDS}",
+            where=f"glob {glob[:40]}...",
+            mend="split it into several globs",
+        )
+    pattern = glob.removeprefix("/")
+    meta = _META.search(pattern)
+    slash = pattern.rfind("/", 0, meta.start() if meta else len(pattern))
+    rest = pattern[slash + 1 :]
+    return Glob(
+        text=glob,
+        pattern=pattern,
+        directory=pattern[:slash] if slash > 0 else ROOT,
+        recursive="/" in rest or "[" in rest or "**" in rest,
+    )
+
+
+def matches(glob: Glob, path: str, budget: Budget | None = None) -> bool:
+    """Does the pattern match the whole path? Raises `BadGlob` when it is bad at a spot that counts."""
+    try:
+        return _Matching(glob, path.split("/"), budget or Budget()).match(glob.pattern, 0)
+    except BadPattern as error:
+        raise BadGlob(
+            what=f"{error} (seen when it met {path[:200]})",
+            where=f"glob {glob.text}",
+            mend="quote a character that is meant as such with a backslash",
+        ) from error
+
+
+def is_hidden(path: str) -> bool:
+    """Does a directory on the way have a name that starts with a dot? The file itself may."""
+    return any(part.startswith(".") for part in path.split("/")[:-1])
+
+
+def check_count(globs: Sequence[str], limits: FileLimits) -> None:
+    """Raise `LimitExceeded` for more globs than a project may have."""
+    if len(globs) > limits.max_paths:
+        raise LimitExceeded(
+            what=f"{len(globs)} globs, the limit is {limits.max_paths}",
+            where="paths",
+            mend="join globs with {a,b}, or raise limits.max_paths",
+        )
+
+
+def select(tree: Iterable[TreeFile], globs: Sequence[Glob], limits: FileLimits) -> Selection:
+    """Take every file that a glob matches and that lies in no hidden directory."""
+    budget = Budget()
+    taken: dict[str, TreeFile] = {}
+    for file in tree:
+        if file.path in taken or is_hidden(file.path):
+            continue
+        if any(_lists(glob, file.path) and matches(glob, file.path, budget) for glob in globs):
+            taken[file.path] = file
+            if len(taken) > limits.max_files:
+                raise LimitExceeded(
+                    what=f"more than {limits.max_files} files match",
+                    where="paths",
+                    mend="narrow the globs, or raise limits.max_files",
+                )
+    return Selection(tuple(taken[path] for path in sorted(taken)))
+
+
+def _lists(glob: Glob, path: str) -> bool:
+    """Is the file in the part of the tree that this glob lists? Others never meet its pattern."""
+    directory = "" if glob.directory == ROOT else f"{glob.directory}/"
+    return path.startswith(directory) and (glob.recursive or "/" not in path[len(directory) :])
+
+
+class _Matching:
+    """One path against one pattern. Pattern rests are text, since alternatives make new text."""
+
+    def __init__(self, glob: Glob, components: Sequence[str], budget: Budget) -> None:
+        self._names = components
+        self._budget = budget
+        self._parts = glob.remembered
+        self._answers: dict[tuple[str, int], bool] = {}
+        if len(self._parts) > MAX_REMEMBERED:
+            self._parts.clear()
+
+    def match(self, pattern: str, index: int) -> bool:
+        """Does `pattern` match the components from `index` on?"""
+        known = self._answers.get((pattern, index))
+        if known is None:
+            self._budget.spend(1)
+            known = self._answers[pattern, index] = self._match(pattern, index)
+        return known
+
+    def _match(self, pattern: str, index: int) -> bool:
+        last = len(self._names) - 1
+        while True:
+            slash = _SLASH.search(pattern)
+            if (pattern[: slash.start()] if slash else pattern) == "**":
+                return slash is None or self._behind_doublestar(pattern[slash.end() :], index)
+            rests = self.component(pattern, self._names[index])
+            if rests is None or index == last:
+                return rests == ()
+            index += 1
+            if len(rests) != 1:
+                return any(self.match(rest, index) for rest in rests)
+            pattern = rests[0]
+
+    def _behind_doublestar(self, pattern: str, index: int) -> bool:
+        for start in range(index, len(self._names)):
+            self._budget.spend(1)
+            try:
+                if self.match(pattern, start):
+                    return True
+            except BadPattern:
+                continue  # behind a ** a bad spot is no match
+        return False
+
+    def component(self, pattern: str, name: str) -> tuple[str, ...] | None:
+        """
+        What of the pattern is left for the following components when it takes all of `name`:
+        None for no match, () when the pattern ends here.
+        """
+        key = (pattern, name)
+        if key not in self._parts:
+            self._budget.spend(COST_OF_A_NEW_QUESTION)
+            self._parts[key] = self._component(pattern, name)
+        return self._parts[key]
+
+    def _component(self, pattern: str, name: str) -> tuple[str, ...] | None:
+        at = 0
+        for position, character in enumerate(name):
+            self._budget.spend(1)
+            head = pattern[at : at + 1]
+            if head == "*":
+                return self._star(pattern[at + 1 :], name[position:])
+            if head == "{":
+                return self._braces(pattern[at + 1 :], name[position:])
+            if head == "[":
+                end = _class_end(pattern, at + 1)
+                if not _class_takes(pattern[at + 1 : end], character):
+                    return None
+                at = end + 1
+                continue
+            if head == "\\":
+                at += 1
+                if pattern[at : at + 1] == "":
+                    raise BadPattern("it ends with a lone backslash")
+                head = pattern[at]
+                if head != character:
+                    return None
+            elif head in ("", "/") or head not in ("?", character):
+                return None
+            at += 1
+        return _at_end_of_name(pattern[at:])
+
+    def _star(self, rest: str, name: str) -> tuple[str, ...] | None:
+        rest = rest.lstrip("*")  # with a character left to match, many stars are one
+        if not rest:
+            return ()
+        if rest[0] == "/":
+            return (rest[1:],)
+        wanted = "" if rest[0] in _SPECIAL else rest[0]
+        start = name.find(wanted)
+        while 0 <= start < len(name):
+            self._budget.spend(1)
+            found = self.component(rest, name[start:])
+            if found is not None:
+                return found
+            start = name.find(wanted, start + 1)
+        return None
+
+    def _braces(self, inside: str, name: str) -> tuple[str, ...] | None:
+        options, rest = _alternatives(inside)
+        found = [self.component(option + rest, name) for option in options]
+        hits = [rests for rests in found if rests is not None]
+        return tuple(dict.fromkeys(rest for rests in hits for rest in rests)) if hits else None
+
+
+def _at_end_of_name(pattern: str) -> tuple[str, ...] | None:
+    if not pattern:
+        return ()
+    slash = _SLASH.search(pattern)
+    if not _may_be_empty(pattern[: slash.start()] if slash else pattern):
+        return None
+    return (pattern[slash.end() :],) if slash else ()
+
+
+def _may_be_empty(pattern: str) -> bool:
+    """Only these count as "matches nothing at all": nothing, a star, and braces around such."""
+    if pattern in ("", "*", "**"):
+        return True
+    if pattern[0] != "{":
+        return False
+    options, rest = _alternatives(pattern[1:])
+    return _may_be_empty(rest) and any(_may_be_empty(option) for option in options)
+
+
+def _alternatives(inside: str) -> tuple[list[str], str]:
+    """Split what follows a `{` into its options and what follows the matching `}`."""
+    options: list[str] = []
+    depth, start, quoted = 1, 0, False
+    for at, character in enumerate(inside):
+        if quoted:
+            quoted = False
+        elif character == "\\":
+            quoted = True
+        elif character == "{":
+            depth += 1
+        elif character == "," and depth == 1:
+            options.append(inside[start:at])
+            start = at + 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                return [*options, inside[start:at]], inside[at + 1 :]
+    raise BadPattern("a { is not closed")
+
+
+def _class_end(pattern: str, start: int) -> int:
+    # Cut, so that the bracket itself cannot be taken for a quoting backslash's neighbour.
+    end = _CLASS_END.search(pattern[start:])
+    if end is None:
+        raise BadPattern("a [ is not closed")
+    return start + end.start()
+
+
+def _class_takes(inside: str, character: str) -> bool:
+    if not inside:
+        raise BadPattern("[] holds nothing")
+    negated = inside[0] == "^"
+    at, hit = int(negated), False
+    while at < len(inside):
+        low, at = _class_character(inside, at)
+        high = low
+        if inside[at : at + 1] == "-":
+            high, at = _class_character(inside, at + 1)
+        hit = hit or low <= character <= high
+    return hit != negated
+
+
+def _class_character(inside: str, at: int) -> tuple[str, int]:
+    """One character of a class, quoted or not, and where the next one is."""
+    if inside[at : at + 1] == "-":
+        raise BadPattern("a - in [ ] stands where a character is wanted")
+    if inside[at : at + 1] == "\\":
+        at += 1
+    if at >= len(inside):
+        raise BadPattern("a [ ] ends too early")
+    return inside[at], at + 1

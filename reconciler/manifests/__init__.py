@@ -1,0 +1,1 @@
+"""Manifests: identity, decoding, namespaces, dependency order. Pure but for its disk cache."""

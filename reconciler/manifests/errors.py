@@ -1,0 +1,32 @@
+"""
+The errors of this layer.
+
+    ManifestError            a manifest that only a commit can mend: no retry helps
+    ├── DecodeError          a text that is not YAML or JSON as we accept it; has a line
+    └── ManifestInvalid      a document that is no object we could apply
+"""
+
+from reconciler.errors import ReconcilerError
+
+
+class ManifestError(ReconcilerError):
+    """Something in a manifest is wrong; only a commit mends it."""
+
+
+class DecodeError(ManifestError):
+    """
+    A document that cannot be read.
+
+    `line` is 1-based. No text ever shows a value: it may be a secret's.
+    """
+
+    def __init__(self, line: int, what: str, mend: str = "") -> None:
+        super().__init__(what=what, where=f"line {line}", mend=mend)
+        self.line = line
+
+
+class ManifestInvalid(ManifestError):
+    """A well-formed document that is no object we could apply; whoever catches it adds file and line."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what=what, where="", mend=mend)

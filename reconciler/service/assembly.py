@@ -1,0 +1,156 @@
+"""
+Builds all parts of one process and takes them down again in the right order.
+
+The only place that knows every layer. Two ways to use the parts: onepass.py (`reconciler
+sync`) and running.py (the service); there is no second way to apply anything.
+"""
+
+import asyncio
+import errno
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.cluster.client import Cluster, connect
+from reconciler.config.models import ConfigProject
+from reconciler.config.source import ConfigSource, Reading
+from reconciler.config.state import State as ConfigState
+from reconciler.config.state import advance
+from reconciler.git.refs import RefSpec
+from reconciler.manifests.cache import DecodeCache
+from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.sync.credentials import ClusterCredentials
+from reconciler.sync.live import LiveObjects
+from reconciler.sync.outcome import ObjectReport
+from reconciler.sync.passing import NoTimings, Timings
+from reconciler.sync.readiness import Readiness
+from reconciler.sync.records import Records
+from reconciler.sync.repositories import Repositories
+from reconciler.sync.run import Parts, Progress
+from reconciler.sync.runner import Runner
+from reconciler.tasks import task_group
+
+
+def config_source(options: Options, repositories: Repositories) -> tuple[ConfigSource, ConfigProject | None]:
+    """The one place that the configuration comes from."""
+    if (options.config is None) == (options.config_repo is None):
+        raise OptionsInvalid(
+            what="give either --config PATH or --config-repo URL with --agent-name NAME",
+            where="configuration",
+            mend="see `reconciler sync --help`",
+        )
+    if options.config is not None:
+        from reconciler.config.filesource import FileSource  # noqa: PLC0415 - imports only what is used
+
+        return FileSource(options.config), None
+    if options.config_repo is None or options.agent_name is None:
+        raise OptionsInvalid(
+            what="--config-repo needs --agent-name",
+            where="configuration",
+            mend="the file that is read is .gitlab/agents/NAME/config.yaml",
+        )
+    from reconciler.config.gitsource import GitSource  # noqa: PLC0415
+    from reconciler.config.urls import config_project  # noqa: PLC0415
+
+    ref = RefSpec("branch", options.config_ref) if options.config_ref else RefSpec()
+    name = options.config_credentials
+    mirror = repositories.mirror(options.config_repo)
+    if name is None:
+        source = GitSource(mirror, agent=options.agent_name, ref=ref)
+    else:
+        named = name
+        source = GitSource(
+            mirror,
+            agent=options.agent_name,
+            ref=ref,
+            credentials=lambda: repositories.credentials.get(named),
+        )
+    return source, config_project(options.config_repo, credentials=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """All parts of one process."""
+
+    options: Options
+    cluster: Cluster
+    repositories: Repositories
+    records: Records
+    runner: Runner
+    source: ConfigSource
+    config_project: ConfigProject | None
+    tasks: asyncio.TaskGroup
+
+    def advance(self, before: ConfigState, reading: Reading) -> ConfigState:
+        """The configuration in force after one more reading."""
+        return advance(
+            before, reading, config_project=self.config_project, allow_local=self.options.allow_local
+        )
+
+
+def quiet(_project: str, _report: ObjectReport) -> None:
+    """Nobody watches."""
+
+
+def _make_directory(path: Path) -> None:
+    """Make it, and see that files can be made in it: /sys and a read-only disk only show then."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return  # a run that has nothing to fetch needs no room, and another one says so itself
+        taken = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        raise OptionsInvalid(
+            what="is not a directory" if taken else f"cannot be used: {error.strerror}",
+            where=f"data directory {path}",
+            mend="name a directory that may be written with --data-dir",
+        ) from error
+
+
+@asynccontextmanager
+async def assembled(
+    options: Options, *, progress: Progress = quiet, timings: Timings | None = None
+) -> AsyncIterator[Assembled]:
+    """Build the parts; nothing is sent to any server yet."""
+    namespace = records_namespace(options)
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(
+            connect(kubeconfig=options.kubeconfig, context=options.context)
+        )
+        _make_directory(options.data_dir)
+        cache = stack.enter_context(closing(DecodeCache(options.data_dir / "decoded.sqlite3")))
+        repositories = Repositories(
+            root=options.data_dir / "mirrors",
+            cache=cache,
+            credentials=ClusterCredentials(cluster, namespace=namespace, directory=options.credentials_dir),
+            allow_local=options.allow_local,
+        )
+        source, config_project = config_source(options, repositories)
+        tasks = await stack.enter_async_context(task_group())
+        records = Records(cluster, namespace=namespace, instance=options.instance_name)
+        live = LiveObjects(cluster, instance=options.instance_name, tasks=tasks)
+        stack.callback(live.close)
+        parts = Parts(
+            cluster=cluster,
+            instance=options.instance_name,
+            records=records,
+            records_namespace=namespace,
+            live=live,
+            readiness=Readiness(cluster, instance=options.instance_name, tasks=tasks),
+            progress=progress,
+            timings=timings or NoTimings(),
+        )
+        yield Assembled(
+            options=options,
+            cluster=cluster,
+            repositories=repositories,
+            records=records,
+            runner=Runner(parts),
+            source=source,
+            config_project=config_project,
+            tasks=tasks,
+        )

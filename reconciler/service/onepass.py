@@ -1,0 +1,210 @@
+"""
+Every project once, in the order of their dependencies: `reconciler sync`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from reconciler.cluster.errors import ClusterError
+from reconciler.config.models import Configuration, ManifestProject
+from reconciler.config.state import Accepted, Nothing
+from reconciler.errors import ReconcilerError
+from reconciler.git.errors import GitError
+from reconciler.git.mirror import Revision
+from reconciler.service.assembly import Assembled, assembled, quiet
+from reconciler.service.options import ConfigUnusable, Options, OptionsInvalid
+from reconciler.service.signals import stopping
+from reconciler.sync.errors import SyncError
+from reconciler.sync.fleet import why_blocked
+from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.repositories import Place, place_of
+from reconciler.sync.run import Progress, Request
+from reconciler.sync.statuswriter import StatusWriter
+from reconciler.tasks import task_group
+
+log = logging.getLogger(__name__)
+
+PATIENCE: Final = 3.0
+"""s after Ctrl-C or --timeout for requests that were sent; an API server that hangs gets no more."""
+ABANDONED: Final = "stopped while the API server did not answer; what was sent may have been done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What one pass over the projects found."""
+
+    reports: tuple[ProjectReport, ...]
+    requests: dict[str, Any]
+    unusable: bool
+    """A source could not be read: exit code 2, not 1."""
+
+
+async def read_configuration(parts: Assembled) -> Configuration:
+    """Read it once; raises ConfigUnusable with every problem."""
+    reading = await parts.source.read()
+    state = parts.advance(Nothing(), reading)
+    if not isinstance(state, Accepted):
+        raise ConfigUnusable(state.problems)
+    return state.configuration
+
+
+async def one_pass(
+    options: Options,
+    *,
+    only: Sequence[str] = (),
+    wait: bool = True,
+    timeout: float | None = None,
+    progress: Progress = quiet,
+    started: Callable[[Configuration], None] = lambda _configuration: None,
+    finished: Callable[[ProjectReport], None] = lambda _report: None,
+) -> PassResult:
+    """
+    Every project (or those of `only`) once, in the order of their dependencies.
+
+    `timeout` in seconds ends the waiting, never a write. Raises ReconcilerError where the
+    configuration or the cluster cannot be used at all.
+    """
+    async with assembled(options, progress=progress) as parts:
+        configuration = await read_configuration(parts)
+        projects = _chosen(configuration, only)
+        started(configuration)
+        stop = asyncio.Event()
+        with stopping(stop, timeout=timeout):
+            single = _SinglePass(parts, configuration, wait=wait, stop=stop, finished=finished)
+            reports = await single.run(projects)
+        return PassResult(
+            reports=reports,
+            requests=parts.cluster.requests.as_json(),
+            unusable=single.unusable,
+        )
+
+
+def _chosen(configuration: Configuration, only: Sequence[str]) -> tuple[ManifestProject, ...]:
+    known = {project.id: project for project in configuration.projects}
+    for name in only:
+        if name not in known:
+            raise OptionsInvalid(
+                what=f"the configuration has no project {name}",
+                where="PROJECT",
+                mend=f"it has {', '.join(sorted(known)) or 'none'}",
+            )
+    return tuple(p for p in configuration.projects if not only or p.id in only)
+
+
+class _SinglePass:
+    def __init__(
+        self,
+        parts: Assembled,
+        configuration: Configuration,
+        *,
+        wait: bool,
+        stop: asyncio.Event,
+        finished: Callable[[ProjectReport], None],
+    ) -> None:
+        self._parts = parts
+        self._configuration = configuration
+        self._wait = wait
+        self._stop = stop
+        self._finished = finished
+        self._statuses = StatusWriter(parts.records)
+        self._reports: dict[str, ProjectReport] = {}
+        self._ended: dict[str, asyncio.Event] = {}
+        self.unusable = False
+
+    async def run(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
+        self._ended = {project.id: asyncio.Event() for project in projects}
+        active = [p for p in projects if not (p.suspend or self._configuration.paused)]
+        revisions, _ = await asyncio.gather(self._look(active), self._prepare(active))
+        async with task_group() as tasks:
+            for project in projects:
+                tasks.create_task(self._one(project, revisions.get(project.id)))
+        if not self._configuration.paused:
+            await self._statuses.flush()
+        return tuple(self._reports[project.id] for project in projects)
+
+    async def _prepare(self, projects: Sequence[ManifestProject]) -> None:
+        """Ask the cluster what every run needs while git is asked where the refs are."""
+        writing = any(project.dry_run_strategy == "none" for project in projects)
+        try:
+            if projects:
+                await self._parts.runner.prepare(write=writing)
+        except ReconcilerError as error:
+            log.debug("the runs will meet this again, and report it: %s", error)
+
+    async def _look(self, projects: Sequence[ManifestProject]) -> dict[str, Revision | GitError]:
+        places: dict[Place, list[ManifestProject]] = {}
+        for project in projects:
+            places.setdefault(place_of(project), []).append(project)
+        found = await asyncio.gather(
+            *(self._parts.repositories.look(place, [p.ref for p in its], {}) for place, its in places.items())
+        )
+        return {
+            project.id: revisions[project.ref]
+            for its, revisions in zip(places.values(), found, strict=True)
+            for project in its
+        }
+
+    async def _one(self, project: ManifestProject, revision: Revision | GitError | None) -> None:
+        for other in project.depends_on:
+            if other in self._ended:
+                await self._ended[other].wait()
+        report = await self._report(project, revision)
+        self._reports[project.id] = report
+        self._statuses.note(report)
+        self._finished(report)
+        self._ended[project.id].set()
+
+    async def _bounded(self, run: Coroutine[Any, Any, ProjectReport]) -> ProjectReport | None:
+        """Carry out a run; None if it was stopped and a request is without an answer for `PATIENCE` since."""
+        task = asyncio.create_task(run)
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait([task], timeout=PATIENCE)
+            return await task if task.done() else None
+        finally:
+            for one in (task, stopped):
+                one.cancel()
+            await asyncio.wait([task, stopped])
+
+    async def _report(self, project: ManifestProject, revision: Revision | GitError | None) -> ProjectReport:
+        said = ProjectReport(project=project.id, state=State.SUSPENDED)
+        if self._configuration.paused:
+            return replace(said, reason="paused is set in the configuration")
+        if project.suspend:
+            return replace(said, reason="suspend is set in the configuration")
+        if isinstance(revision, GitError):
+            self.unusable = True
+            return replace(said, state=State.UNKNOWN, reason=str(revision))
+        if revision is None:
+            raise RuntimeError("a project that is not suspended was not looked at")
+        said = replace(said, commit=revision.commit, ref=revision.ref)
+        others = tuple(other for other in project.depends_on if other in self._ended)
+        if blocked := why_blocked(replace(project, depends_on=others), self._reports):
+            return replace(said, state=State.PENDING, reason=blocked)
+        limits = self._configuration.limits
+        request = Request(
+            project=project,
+            revision=revision,
+            source=self._parts.repositories.source(project, limits),
+            limits=limits,
+            wait=self._wait,
+            stop=self._stop,
+        )
+        try:
+            report = await self._bounded(self._parts.runner.run(request))
+            return report or replace(said, state=State.PROGRESSING, reason=ABANDONED)
+        except GitError as error:
+            self.unusable = True
+            return replace(said, state=State.UNKNOWN, reason=str(error))
+        except (ClusterError, SyncError) as error:
+            return replace(said, state=State.FAILED, reason=str(error))
+        except Exception as error:
+            # As in the service: what one project runs into must not take the others along.
+            log.exception("project %s: defect in the service", project.id)
+            reason = f"defect in the service ({type(error).__name__}); report it with the log"
+            return replace(said, state=State.FAILED, reason=reason)

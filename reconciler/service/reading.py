@@ -1,0 +1,109 @@
+"""
+Commands that only look at the records, or sign one thing in them: status and approve.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler.cluster.client import connect
+from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.sync.errors import NotApproved
+from reconciler.sync.records import ProjectRecords, Records
+from reconciler.sync.status import StoredStatus, read_status
+
+SHORTEST_HASH: Final = 12
+"""Hex digits of a plan hash that `approve` takes for the whole."""
+_HASH: Final = re.compile(rf"[0-9a-f]{{{SHORTEST_HASH},64}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A project that has records; `inventory` counts the objects in it."""
+
+    project: str
+    status: StoredStatus
+    inventory: int
+    damage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProjects:
+    """What was recorded of every project, and what it took to read it."""
+
+    projects: tuple[Stored, ...]
+    requests: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """The whole plan hash that was signed, and how many objects it lets go."""
+
+    plan_hash: str
+    objects: int
+
+
+async def stored_statuses(options: Options, *, only: Sequence[str] = ()) -> StoredProjects:
+    """Every project with records, sorted by id."""
+    async with connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
+        records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
+        found = {stored.project: stored for stored in map(_stored, await records.all())}
+        requests = cluster.requests.as_json()
+    for name in only:
+        if name not in found:
+            raise _unknown(name, sorted(found))
+    projects = tuple(found[name] for name in sorted(found) if not only or name in only)
+    return StoredProjects(projects=projects, requests=requests)
+
+
+async def approve(options: Options, project: str, plan_hash: str) -> Approved:
+    """
+    Put the approval on the project's head.
+
+    `plan_hash` may be shortened to its first 12 digits or more. Raises NotApproved.
+    """
+    async with connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
+        records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
+        found = {its.project: its for its in await records.all()}
+        if project not in found:
+            raise _unknown(project, sorted(found))
+        held = read_status(found[project].status, found[project].head)
+        if not _HASH.fullmatch(plan_hash) or not held.held_plan.startswith(plan_hash):
+            raise NotApproved(
+                what=_why_not(plan_hash),
+                where=f"project {project}",
+                mend=f"held is {held.held_plan}"
+                if held.held_plan
+                else "`reconciler status` shows what is held",
+            )
+        await records.approve(found[project], held.held_plan)
+        objects = sum(entry.get("outcome") == "held" for entry in held.objects)
+        return Approved(plan_hash=held.held_plan, objects=objects)
+
+
+def _why_not(plan_hash: str) -> str:
+    if not plan_hash:
+        return "no hash is given"
+    if not _HASH.fullmatch(plan_hash):
+        return f"{plan_hash} is no hash: {SHORTEST_HASH} to 64 digits out of 0-9 and a-f are wanted"
+    return f"nothing is held under {plan_hash}"
+
+
+def _stored(records: ProjectRecords) -> Stored:
+    return Stored(
+        project=records.project or f"({records.inventory_id})",
+        status=read_status(records.status, records.head),
+        inventory=len(records.inventory.records),
+        damage=records.inventory.damage,
+    )
+
+
+def _unknown(project: str, known: Sequence[str]) -> OptionsInvalid:
+    return OptionsInvalid(
+        what=f"there are no records of project {project}",
+        where="PROJECT",
+        mend=f"there are some of {', '.join(known)}"
+        if known
+        else "look at --instance and --records-namespace",
+    )

@@ -1,0 +1,1 @@
+"""One manifest project: plan, apply, prune, inventory, status."""

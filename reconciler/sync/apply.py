@@ -1,0 +1,273 @@
+"""
+Carry out the applies of a plan: one forced server-side apply for each object that needs it.
+
+Never decides what to apply (plan.py) or in which order (walk.py). An object is in the
+inventory before it gets here; what comes back (uid, our managedFields entry) is collected
+in `applied` for the inventory.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.cluster import health
+from reconciler.cluster.client import Applied, Cluster
+from reconciler.cluster.discovery import Discovery
+from reconciler.cluster.errors import ClusterError, NotFound, ServerFault, Unreachable
+from reconciler.cluster.health import Health
+from reconciler.cluster.managed import our_entry
+from reconciler.cluster.resource import Resource
+from reconciler.manifests.identity import ObjectRef, split_api_version
+from reconciler.sync.inventory import Record
+from reconciler.sync.outcome import ObjectReport, Outcome, Reason
+from reconciler.sync.passing import Pass, Timings
+from reconciler.sync.plan import Step
+from reconciler.sync.readiness import Readiness, Seen
+from reconciler.sync.walk import Walk
+
+RETRY_DELAYS: Final = (0.2, 1.0)
+"""s; an apply may be repeated safely, and one broken connection should not fail a project."""
+DISCOVERY_LAG: Final = 15.0
+"""s that a new CRD may take to show up in discovery after it is Established."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applying:
+    """The plain values of a project that every apply needs."""
+
+    manager: str
+    timeout: float
+    """`reconcile_timeout`, s; 0 waits without end."""
+    wait: bool
+    """Wait for all objects, not only for those that others need."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """An object that is as git has it; `resource` None where its kind is not served."""
+
+    resource: Resource | None
+    uid: str
+    resource_version: str = ""
+    generation: int = 0
+    """The least that its status must have observed; 0 for an object that was not applied now."""
+
+
+class Kinds:
+    """Discovery that can be refreshed: the kinds of a CRD exist only once it is established."""
+
+    def __init__(self, cluster: Cluster, discovery: Discovery) -> None:
+        self.discovery = discovery
+        self._cluster = cluster
+        self._lock = asyncio.Lock()
+
+    def find(self, api_version: str, kind: str) -> Resource | None:
+        """What is known now; DiscoveryIncomplete where the server could not say."""
+        group, version = split_api_version(api_version)
+        return self.discovery.find(group, version, kind)
+
+    async def refresh(self, before: Discovery) -> None:
+        """Ask again, unless somebody else has done so since `before`."""
+        async with self._lock:
+            if self.discovery is before:
+                self.discovery = await self._cluster.discover()
+
+    async def await_kind(self, api_version: str, kind: str, *, ref: ObjectRef) -> Resource:
+        """Ask again until the kind is served; NotFound after `DISCOVERY_LAG`."""
+        delay = 0.05
+        try:
+            async with asyncio.timeout(DISCOVERY_LAG):
+                while True:
+                    await self.refresh(self.discovery)
+                    if found := self.find(api_version, kind):
+                        return found
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, 1.0)
+        except TimeoutError:
+            raise NotFound(
+                what=f"{api_version} {kind} is not served, {DISCOVERY_LAG:.0f} s after its definition was",
+                where=str(ref),
+                mend="look at the conditions of its CustomResourceDefinition",
+            ) from None
+
+
+class ApplyPass(Pass):
+    """
+    One pass of applies; after `run` its `reports`, `applied` and `lost` tell what happened.
+
+    `body` gives the JSON to send; `unchanged` objects are not sent, only waited for.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        steps: Mapping[ObjectRef, Step],
+        unchanged: Mapping[ObjectRef, Unchanged],
+        *,
+        cluster: Cluster,
+        kinds: Kinds,
+        readiness: Readiness,
+        settings: Applying,
+        body: Callable[[Step], Awaitable[bytes]],
+        stop: asyncio.Event,
+        save: Callable[[], Awaitable[None]],
+        timings: Timings,
+        progress: Callable[[ObjectReport], None],
+        so_far: Mapping[ObjectRef, ObjectReport] | None = None,
+    ) -> None:
+        super().__init__(
+            walk, readiness=readiness, timeout=settings.timeout, stop=stop, save=save, timings=timings
+        )
+        self.reports: dict[ObjectRef, ObjectReport] = dict(so_far or {})
+        self.generations: dict[ObjectRef, tuple[Resource, int]] = {}
+        self.applied: dict[ObjectRef, Record] = {}
+        self._steps = steps
+        self._unchanged = unchanged
+        self._cluster = cluster
+        self._kinds = kinds
+        self._settings = settings
+        self._body = body
+        self._progress = progress
+        self._expected: dict[ObjectRef, tuple[str, int]] = {}
+
+    def at_once(self, ref: ObjectRef) -> bool:
+        """Nothing is sent for an unchanged object; it is only waited for, if need be."""
+        known = self._unchanged.get(ref)
+        if known is None:
+            return False
+        if ref not in self.reports:
+            self._report(ObjectReport(ref=ref, outcome=Outcome.UNCHANGED))
+        if self._readiness.is_current(ref, known.uid, known.resource_version):
+            self._health(ref, Health.CURRENT.value)
+            self.settle(ref, ready=True)
+        else:
+            self._wait_or_settle(ref, known.resource, known.uid, generation=known.generation)
+        return True
+
+    async def act(self, ref: ObjectRef) -> None:
+        """Apply the object."""
+        step = self._steps[ref]
+        manifest = step.wanted.manifest
+        resource = self._kinds.find(manifest.api_version, ref.kind) or await self._kinds.await_kind(
+            manifest.api_version, ref.kind, ref=ref
+        )
+        body = await self._body(step)
+        began = asyncio.get_running_loop().time()
+        sent = await self._send(resource, ref, body)
+        self.timings.observe_apply(asyncio.get_running_loop().time() - began, ref.kind)
+        metadata = sent.metadata
+        entry = our_entry(metadata, self._settings.manager)
+        self.applied[ref] = Record(
+            ref,
+            manifest.api_version,
+            uid=metadata["uid"],
+            entry=entry.hash if entry else "",
+            time=entry.time if entry else "",
+        )
+        outcome = Outcome.CREATED if sent.created else Outcome.UPDATED
+        self._report(ObjectReport(ref=ref, outcome=outcome, message=step.why))
+        if self._settings.dry_run:
+            self.settle(ref, ready=True)
+            return
+        self.wrote()
+        self._readiness.forget_wait(ref)
+        self.generations[ref] = (resource, metadata.get("generation", 0))
+        self._wait_or_settle(ref, resource, metadata["uid"], generation=metadata.get("generation", 0))
+
+    async def _send(self, resource: Resource, ref: ObjectRef, body: bytes) -> Applied:
+        delays = iter(RETRY_DELAYS)
+        while True:
+            try:
+                return await self._cluster.apply(
+                    resource,
+                    ref.namespace,
+                    ref.name,
+                    body,
+                    field_manager=self._settings.manager,
+                    dry_run=self._settings.dry_run,
+                )
+            except (Unreachable, ServerFault):
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+
+    def _wait_or_settle(
+        self, ref: ObjectRef, resource: Resource | None, uid: str, *, generation: int
+    ) -> None:
+        if health.always_current(ref.group, ref.kind):
+            self._health(ref, Health.CURRENT.value, message=self._why(ref))
+            self.settle(ref, ready=True)
+        elif resource is not None and (self._settings.wait or self.walk.has_dependants(ref)):
+            self._expected[ref] = (uid, generation)
+            self.await_status(ref, resource, uid)
+        else:
+            self.settle(ref, ready=True)
+
+    def _why(self, ref: ObjectRef) -> str:
+        """Why it was applied; "" if it was not."""
+        step = self._steps.get(ref)
+        return step.why if step else ""
+
+    def seen(self, seen: Seen) -> None:
+        """Compare what was heard with what was applied."""
+        uid, generation = self._expected[seen.ref]
+        if seen.uid != uid or seen.status.health is Health.NOT_FOUND:
+            self.again(seen.ref)  # replaced, or heard before our apply: only a read can tell
+        elif seen.generation >= generation:
+            status = seen.status
+            why = self._why(seen.ref) if status.health is Health.CURRENT else ""
+            self._health(seen.ref, status.health.value, status.reason, status.message or why)
+            if status.health is Health.CURRENT:
+                self.settle(seen.ref, ready=True)
+            elif status.health is Health.FAILED:
+                self.settle(seen.ref, ready=False)
+
+    async def check(self, ref: ObjectRef) -> None:
+        """Whether the object that was applied is still the one in the cluster."""
+        if (resource := self.pending(ref)) is None:
+            return
+        try:
+            found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
+        except NotFound:
+            self._fail_wait(ref, Reason.DELETED, "was deleted while it was waited for")
+            return
+        if found["metadata"]["uid"] != self._expected[ref][0]:
+            self._fail_wait(ref, Reason.REPLACED, "was replaced by another hand while it was waited for")
+
+    def _fail_wait(self, ref: ObjectRef, reason: str, message: str) -> None:
+        self._health(ref, Health.UNKNOWN.value, reason, message)
+        self.settle(ref, ready=False)
+
+    def timed_out(self, ref: ObjectRef) -> None:
+        """`reconcile_timeout` is over; the object stays in progress."""
+        report = self.reports[ref]
+        waited = f"not ready after {self._settings.timeout:g} s"
+        # Before anything was heard of it the message still says why it was applied.
+        message = f"{waited}: {report.message}" if report.health else waited
+        self._health(ref, report.health or Health.IN_PROGRESS.value, report.reason or Reason.TIMEOUT, message)
+
+    def unreadable(self, ref: ObjectRef, error: ClusterError) -> None:
+        """Applied, but its status cannot be read."""
+        self._health(ref, Health.UNKNOWN.value, error.reason, f"its status cannot be read: {error}")
+
+    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+        """The apply was refused or got lost."""
+        # The report names the object already; what and mend are enough.
+        message = "; ".join(part for part in (error.what, error.mend) if part)
+        self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=error.reason, message=message))
+
+    def blocked(self) -> Iterable[ObjectReport]:
+        """Reports for what was never started since something it needs is not ready."""
+        for ref, cause in self.walk.blocked.items():
+            message = f"blocked by {cause}"
+            yield ObjectReport(ref=ref, outcome=Outcome.BLOCKED, reason=Reason.DEPENDENCY, message=message)
+
+    def _health(self, ref: ObjectRef, word: str, reason: str = "", message: str = "") -> None:
+        self._report(replace(self.reports[ref], health=word, reason=reason, message=message))
+
+    def _report(self, report: ObjectReport) -> None:
+        self.reports[report.ref] = report
+        self._progress(report)

@@ -1,0 +1,31 @@
+"""
+Errors of `sync`.
+
+    SyncError
+    ├── RecordsUnusable     the records cannot be read or written: this run does nothing
+    │   ├── RecordsTooNew   written by a later release: needs a person
+    │   └── TwoWriters      somebody else writes the same records: the next run reads them again
+    └── NotApproved         an approval that does not fit what is held
+"""
+
+from reconciler.errors import ReconcilerError
+
+
+class SyncError(ReconcilerError):
+    """Any failure of a run that is not one object's own."""
+
+
+class RecordsUnusable(SyncError):
+    """Inventory, key or status could not be read or written."""
+
+
+class RecordsTooNew(RecordsUnusable):
+    """A later release wrote these records."""
+
+
+class TwoWriters(RecordsUnusable):
+    """The records changed under us."""
+
+
+class NotApproved(SyncError):
+    """The hash that was approved is not the hash of what is held."""

@@ -1,0 +1,203 @@
+"""
+All projects of a configuration: a keeper each, a poller for each repository.
+
+Takes a new configuration in by difference: what is equal is left alone, what is gone is
+stopped and nothing of it is deleted (gitlab-agent.md 2.4). Tasks belong to the group that
+it is given; one project's trouble never reaches another.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.config.models import Configuration, ManifestProject
+from reconciler.git.mirror import Revision
+from reconciler.sync.backoff import Backoff
+from reconciler.sync.keeper import Keeper, Runs
+from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.repositories import Place, Repositories, place_of
+
+log = logging.getLogger(__name__)
+
+GRACE: Final = 12.0
+"""s for a run to end by itself; requests have a limit of their own, and SIGTERM leaves 20 s."""
+SOURCE_RETRY_CAP: Final = 300.0
+
+Observer = Callable[[ProjectReport], None]
+
+
+@dataclass(slots=True)
+class _Kept:
+    keeper: Keeper
+    task: asyncio.Task[None]
+
+
+class Fleet:
+    """The running projects of one instance."""
+
+    def __init__(
+        self,
+        *,
+        runs: Runs,
+        repositories: Repositories,
+        tasks: asyncio.TaskGroup,
+        observer: Observer,
+        polled: Callable[[bool], None],
+    ) -> None:
+        self._runs = runs
+        self._repositories = repositories
+        self._tasks = tasks
+        self._observer = observer
+        self._polled = polled
+        self._configuration = Configuration()
+        self._kept: dict[str, _Kept] = {}
+        self._pollers: dict[Place, asyncio.Task[None]] = {}
+        self._pokes: dict[Place, asyncio.Event] = {}
+        self.reports: dict[str, ProjectReport] = {}
+
+    async def configure(self, configuration: Configuration) -> None:
+        """Make the running projects those of `configuration`."""
+        wanted = {} if configuration.paused else {p.id: p for p in configuration.projects}
+        same_limits = configuration.limits == self._configuration.limits
+        leaving = [
+            name
+            for name, kept in self._kept.items()
+            if not same_limits or wanted.get(name) != kept.keeper.project
+        ]
+        await self._end(leaving)
+        self._configuration = configuration
+        self.reports = {p.id: self.reports[p.id] for p in configuration.projects if p.id in self.reports}
+        for project in configuration.projects:
+            if configuration.paused:
+                self._publish(_paused(project))
+            elif project.id not in self._kept:
+                self._start(project)
+        self._set_pollers()
+
+    def _start(self, project: ManifestProject) -> None:
+        keeper = Keeper(
+            project,
+            runs=self._runs,
+            source=self._repositories.source(project, self._configuration.limits),
+            limits=self._configuration.limits,
+            blocker=self.blocker,
+            publish=self._publish,
+        )
+        self._publish(keeper.latest)
+        self._kept[project.id] = _Kept(keeper, self._tasks.create_task(keeper.keep()))
+        log.debug("project %s: started", project.id)
+
+    async def _end(self, names: Iterable[str]) -> None:
+        leaving = [self._kept.pop(name) for name in names]
+        for kept in leaving:
+            kept.keeper.end()
+        if leaving:
+            _, slow = await asyncio.wait([kept.task for kept in leaving], timeout=GRACE)
+            for task in slow:
+                task.cancel()
+            if slow:
+                await asyncio.wait(slow)  # a project has one keeper at a time
+
+    async def close(self) -> None:
+        """End all projects: what is being sent is finished within `GRACE`, the rest is abandoned cleanly."""
+        for poller in self._pollers.values():
+            poller.cancel()
+        self._pollers.clear()
+        await self._end(list(self._kept))
+
+    def in_use(self) -> dict[str, set[str]]:
+        """The commits in force, by URL of the repository."""
+        commits: dict[str, set[str]] = {}
+        for kept in self._kept.values():
+            if kept.keeper.revision is not None:
+                commits.setdefault(kept.keeper.project.url, set()).add(kept.keeper.revision.commit)
+        return commits
+
+    # -- reports -----------------------------------------------------------------------
+
+    def _publish(self, report: ProjectReport) -> None:
+        before = self.reports.get(report.project)
+        self.reports[report.project] = report
+        self._observer(report)
+        if before is None or before.state is not report.state:
+            for kept in self._kept.values():
+                if report.project in kept.keeper.project.depends_on:
+                    kept.keeper.nudge()
+
+    def blocker(self, project: ManifestProject) -> str:
+        """Why `project` must wait for those that it depends on; "" where it need not."""
+        return why_blocked(project, self.reports)
+
+    # -- polling -----------------------------------------------------------------------
+
+    def _set_pollers(self) -> None:
+        places = {place_of(kept.keeper.project) for kept in self._kept.values()}
+        for place in self._pollers.keys() - places:
+            self._pollers.pop(place).cancel()
+            del self._pokes[place]
+        for place in places - self._pollers.keys():
+            self._pokes[place] = asyncio.Event()
+            self._pollers[place] = self._tasks.create_task(self._poll(place, self._pokes[place]))
+        for kept in self._kept.values():
+            if kept.keeper.revision is None:
+                # New beside others on a repository that was just polled: it does not wait its turn.
+                self._pokes[place_of(kept.keeper.project)].set()
+
+    def _following(self, place: Place) -> list[Keeper]:
+        return [kept.keeper for kept in self._kept.values() if place_of(kept.keeper.project) == place]
+
+    async def _poll(self, place: Place, poke: asyncio.Event) -> None:
+        backoff = Backoff(1.0, SOURCE_RETRY_CAP)
+        while True:
+            poke.clear()
+            try:
+                failed = await self.look(place)
+            except Exception:
+                log.exception("repository %s: defect in the service", place.url)
+                failed = True
+            self._polled(not failed)
+            keepers = self._following(place)
+            interval = min((keeper.project.interval for keeper in keepers), default=20.0)
+            backoff = backoff.failed() if failed else backoff.succeeded()
+            # A broken server is asked less often, never more often than a healthy one.
+            delay = max(interval, backoff.delay(random.random())) if failed else interval  # noqa: S311
+            try:
+                async with asyncio.timeout(delay):
+                    await poke.wait()
+            except TimeoutError:
+                continue  # the interval is over
+
+    async def look(self, place: Place) -> bool:
+        """One poll; returns whether anything failed."""
+        keepers = self._following(place)
+        known = {k.project.ref: k.revision for k in keepers if k.revision is not None}
+        found = await self._repositories.look(place, [k.project.ref for k in keepers], known)
+        failed = False
+        for keeper in keepers:
+            match found[keeper.project.ref]:
+                case Revision() as revision:
+                    keeper.moved(revision)
+                case error:
+                    failed = True
+                    keeper.source_failed(error)
+        return failed
+
+
+def why_blocked(project: ManifestProject, reports: dict[str, ProjectReport]) -> str:
+    """A project runs only when all that it depends on are synced (or suspended on purpose)."""
+    for other in project.depends_on:
+        report = reports.get(other)
+        state = report.state if report else State.UNKNOWN
+        if state not in (State.SYNCED, State.SUSPENDED):
+            word = "blocked by" if state in (State.FAILED, State.HELD) else "waiting for"
+            return f"{word} project {other}, which is {state}"
+    return ""
+
+
+def _paused(project: ManifestProject) -> ProjectReport:
+    return ProjectReport(
+        project=project.id, state=State.SUSPENDED, reason="paused is set in the configuration"
+    )

@@ -1,0 +1,245 @@
+"""
+One project, kept in sync: the loop that decides *when* to run, never what to do.
+
+Wakes for a moved ref, a foreign change (found by comparing every `COMPARE` seconds), a
+retry after a failure, a dependency that became synced. A newer revision ends the waiting
+of the run before at once, never a write half-way. One pass is `run_once`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Protocol
+
+from reconciler.config.models import ManifestProject
+from reconciler.errors import ReconcilerError
+from reconciler.git.errors import GitError, MirrorDamaged
+from reconciler.git.globs import FileLimits
+from reconciler.git.mirror import Revision
+from reconciler.sync.backoff import Backoff
+from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.run import Request
+from reconciler.sync.source import Source
+
+log = logging.getLogger(__name__)
+
+COMPARE: Final = 300.0
+"""s between two comparisons with the cluster while git stands still; as the old agent's re-apply."""
+RETRY_FIRST: Final = 10.0
+RETRY_CAP: Final = 300.0
+
+
+class Runs(Protocol):
+    """What a keeper needs of a runner."""
+
+    async def run(self, request: Request) -> ProjectReport:
+        """One run."""
+        ...
+
+    async def refresh(self) -> None:
+        """Look at the kinds of the cluster anew."""
+        ...
+
+    async def is_approved(self, project: str, plan_hash: str) -> bool:
+        """Whether a person has approved what is held."""
+        ...
+
+
+Publish = Callable[[ProjectReport], None]
+Blocker = Callable[[ManifestProject], str]
+"""Why the projects that this one depends on do not let it run; "" lets it run."""
+
+
+class Keeper:
+    """Owns one project's `latest` report and everything that is due."""
+
+    def __init__(
+        self,
+        project: ManifestProject,
+        *,
+        runs: Runs,
+        source: Source,
+        limits: FileLimits,
+        blocker: Blocker,
+        publish: Publish,
+    ) -> None:
+        self.project = project
+        self.latest = ProjectReport(
+            project=project.id, state=State.UNKNOWN, reason="not looked at yet", recorded=False
+        )
+        self._runs = runs
+        self._source = source
+        self._limits = limits
+        self._blocker = blocker
+        self._publish = publish
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._ending = False
+        self._revision: Revision | None = None
+        self._done: Revision | None = None
+        self._source_error: GitError | None = None
+        self._unreadable = False
+        self._backoff = Backoff(RETRY_FIRST, RETRY_CAP)
+        self._due = 0.0
+
+    @property
+    def revision(self) -> Revision | None:
+        """The last good revision."""
+        return self._revision
+
+    def moved(self, revision: Revision) -> None:
+        """The ref points at this now (again, or anew)."""
+        recovered = self._source_error is not None
+        self._source_error = None
+        if self._unreadable:
+            # The poll has just made sure of the mirror, and mended it where it was damaged.
+            self._unreadable = False
+            self._due = 0.0
+            self._wake.set()
+        if revision == self._revision and not recovered:
+            return
+        if revision != self._revision:
+            log.info(
+                "project %s: %s is at %s", self.project.id, revision.ref or "commit", revision.commit[:12]
+            )
+            self._revision = revision
+            self._stop.set()
+            self._due = 0.0
+        elif self._done == revision:
+            self._publish_source(self.latest)
+        self._wake.set()
+
+    def source_failed(self, error: GitError) -> None:
+        """The repository could not be read; the last good revision stays in force."""
+        if str(error) != str(self._source_error):
+            log.warning("project %s: %s", self.project.id, error)
+        self._source_error = error
+        self._publish_source(self.latest)
+
+    def nudge(self) -> None:
+        """Something that this project waits for has changed."""
+        if self.latest.state is State.PENDING:
+            self._due = 0.0
+            self._wake.set()
+
+    def end(self) -> None:
+        """Finish what is being sent, start nothing more, return from `keep`."""
+        self._ending = True
+        self._stop.set()
+        self._wake.set()
+
+    async def keep(self) -> None:
+        """Until `end`."""
+        loop = asyncio.get_running_loop()
+        while not self._ending:
+            self._wake.clear()
+            if self._revision is not None and loop.time() >= self._due:
+                await self.run_once()
+                continue
+            limit = self._due - loop.time() if self._revision is not None else None
+            held = self.latest.held
+            if held and held.plan_hash and limit is not None:
+                limit = min(limit, self.project.interval)
+            try:
+                async with asyncio.timeout(limit):
+                    await self._wake.wait()
+            except TimeoutError:
+                # Due: a retry or the periodic comparison; or time to look for an approval.
+                if held and held.plan_hash and await self._approved(held.plan_hash):
+                    self._due = 0.0
+
+    async def _approved(self, plan_hash: str) -> bool:
+        try:
+            return await self._runs.is_approved(self.project.id, plan_hash)
+        except ReconcilerError as error:
+            log.warning("project %s: whether it is approved cannot be read: %s", self.project.id, error)
+            return False
+
+    async def run_once(self) -> None:
+        """One pass: run, publish, and say when the next one is due."""
+        revision = self._revision
+        if revision is None:
+            return
+        self._stop.clear()
+        if self._ending:
+            return
+        periodic = self._done == revision and not self._backoff.failures
+        # Objects that are long not ready must not keep drift and prunes waiting: compare again.
+        compare = asyncio.get_running_loop().call_later(COMPARE, self._stop.set)
+        try:
+            report = await self._attempt(revision, refresh=periodic)
+        finally:
+            compare.cancel()
+        self._done = revision
+        if report.state is State.PROGRESSING:
+            self._publish_source(report)
+            return  # it was stopped: due again at once
+        good = report.state in (State.SYNCED, State.HELD, State.SUSPENDED, State.PENDING)
+        self._backoff = self._backoff.succeeded() if good else self._backoff.failed()
+        now = asyncio.get_running_loop().time()
+        if self._revision == revision and not self._ending:
+            self._due = now + (COMPARE if good else self._backoff.delay(random.random()))  # noqa: S311
+        self._publish_source(report)
+
+    async def _attempt(self, revision: Revision, *, refresh: bool) -> ProjectReport:
+        project = self.project
+        said = ProjectReport(
+            project=project.id, state=State.PENDING, commit=revision.commit, ref=revision.ref
+        )
+        if project.suspend:
+            return replace(said, state=State.SUSPENDED, reason="suspend is set in the configuration")
+        if blocked := self._blocker(project):
+            return replace(said, reason=blocked)
+        request = Request(
+            project=project,
+            revision=revision,
+            source=self._source,
+            limits=self._limits,
+            waiting=self._publish_source,
+            stop=self._stop,
+        )
+        try:
+            if refresh:
+                await self._runs.refresh()
+            report = await self._runs.run(request)
+        except ReconcilerError as error:
+            self._unreadable = isinstance(error, MirrorDamaged)
+            log.warning("project %s: %s", project.id, error)
+            return replace(said, state=State.FAILED, reason=str(error))
+        except Exception as error:
+            log.exception("project %s: defect in the service", project.id)
+            reason = f"defect in the service ({type(error).__name__}); report it with the log"
+            return replace(said, state=State.FAILED, reason=reason)
+        _log_report(report)
+        return report
+
+    def _publish_source(self, report: ProjectReport) -> None:
+        self.latest = report
+        if self._source_error is None:
+            self._publish(report)
+            return
+        text = f"the repository cannot be read: {self._source_error}"
+        if self._revision is not None:
+            text = f"still at {self._revision.commit[:12]}; {text}"
+        reason = "; ".join(part for part in (text, report.reason) if part)
+        self._publish(replace(report, reason=reason, recorded=report.recorded or not report.commit))
+
+
+def _log_report(report: ProjectReport) -> None:
+    counts = {name: count for name, count in report.counts().items() if count}
+    quiet = report.state is State.SYNCED and not counts.keys() - {"unchanged", "ready"}
+    level = logging.DEBUG if quiet else logging.INFO if report.state is State.SYNCED else logging.WARNING
+    numbers = " ".join(f"{name}={count}" for name, count in counts.items())
+    tail = f": {report.reason}" if report.reason else ""
+    log.log(
+        level,
+        "project %s %s at %s in %.2f s (%s)%s",
+        report.project,
+        report.state,
+        report.commit[:12],
+        report.duration,
+        numbers,
+        tail,
+    )

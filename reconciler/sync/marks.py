@@ -1,0 +1,89 @@
+"""
+What we write on objects, and how we know our own again.
+
+Pure. A label alone never proves ownership (Services hand theirs to EndpointSlices), so
+`owner_of` looks at the annotations, and a delete needs the inventory as well.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler.manifests import canonical
+from reconciler.manifests.identity import ObjectRef
+
+INSTANCE_LABEL: Final = "reconciler.dev/instance"
+PROJECT: Final = "reconciler.dev/project"
+APPLIED: Final = "reconciler.dev/applied"
+OWNING_INVENTORY: Final = "config.k8s.io/owning-inventory"
+DEPENDS_ON: Final = "config.kubernetes.io/depends-on"
+
+RECORDS_LABEL: Final = "reconciler.dev/records"
+"""On our own records, with the instance as value; never `INSTANCE_LABEL`, so that no LIST mixes them."""
+PART_LABEL: Final = "reconciler.dev/records-part"
+APPROVED: Final = "reconciler.dev/approved-plan"
+
+KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
+RECORDS_MANAGER: Final = "reconciler"
+
+_MANAGER_LIMIT = 128  # bytes; the API server refuses longer field manager names
+
+
+_RECORD = re.compile(rf"{KEY_SECRET}|reconciler-[0-9a-f]{{12}}(-[0-9]+|-status)?")
+
+
+def is_record(ref: ObjectRef, *, namespace: str) -> bool:
+    """Whether a reference is one of the service's own records, which lie in `namespace`."""
+    kept = not ref.group and ref.kind in ("ConfigMap", "Secret") and ref.namespace == namespace
+    return kept and _RECORD.fullmatch(ref.name) is not None
+
+
+def field_manager(project: str) -> str:
+    """`reconciler:<project>`; beyond 128 bytes cut, with 12 hex of the hash of the whole."""
+    name = f"reconciler:{project}"
+    if len(name.encode()) <= _MANAGER_LIMIT:
+        return name
+    tail = "-" + hashlib.sha256(name.encode()).hexdigest()[:12]
+    return name.encode()[: _MANAGER_LIMIT - len(tail)].decode(errors="ignore") + tail
+
+
+def inventory_id(instance: str, project: str) -> str:
+    """Name of a project's head ConfigMap, and the value of its objects' owning-inventory."""
+    return "reconciler-" + hashlib.sha256(f"{instance}/{project}".encode()).hexdigest()[:12]
+
+
+def applied_mark(key: bytes, ref: ObjectRef, api_version: str, digest: str) -> str:
+    """
+    Keyed digest of what was rendered.
+
+    `digest` (of the body as git has it) is hashed again with the key, so that a Secret's
+    content cannot be guessed from the annotation; the reference carries the namespace that
+    was filled in.
+    """
+    text = "\n".join(("1", api_version, ref.group, ref.kind, ref.namespace, ref.name, digest))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def render(
+    body: Mapping[str, Any], ref: ObjectRef, *, instance: str, project: str, inventory: str, applied: str
+) -> bytes:
+    """The JSON that is sent: the manifest with its namespace and our marks; `body` is left as it is."""
+    metadata = dict(body["metadata"])
+    if ref.namespace:
+        metadata["namespace"] = ref.namespace
+    metadata["labels"] = {**(metadata.get("labels") or {}), INSTANCE_LABEL: instance}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        PROJECT: project,
+        OWNING_INVENTORY: inventory,
+        APPLIED: applied,
+    }
+    return canonical.dump({**body, "metadata": metadata})
+
+
+def owner_of(metadata: Mapping[str, Any]) -> str | None:
+    """The inventory id that an object says it belongs to; None where it says nothing."""
+    owner = (metadata.get("annotations") or {}).get(OWNING_INVENTORY)
+    return str(owner) if owner else None

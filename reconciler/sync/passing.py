@@ -1,0 +1,252 @@
+"""
+One pass over a graph of objects: act, wait until each is as wanted, go on with what needed it.
+
+The engine that apply.py and prune.py share. It owns the in-flight requests, the deadlines
+and the waiting; the two say what an act is and when an object is as wanted. A pass that is
+told to stop starts nothing more, lets what was sent finish, and returns.
+"""
+
+import asyncio
+import bisect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, Protocol
+
+from reconciler.cluster.errors import ClusterError, Unreachable
+from reconciler.cluster.resource import Resource
+from reconciler.manifests.identity import ObjectRef
+from reconciler.sync.readiness import Listening, Readiness, Seen
+from reconciler.sync.walk import Walk
+from reconciler.tasks import task_group
+
+IN_FLIGHT: Final = 16
+"""Acts at a time; the cluster's throttle decides how many of them are on the wire (8 gain all there is)."""
+SAVE_AFTER: Final = 0.5
+"""s of mere waiting after which the records are written: most waits are over by then."""
+LOST_AFTER: Final = 8
+"""Acts in a row without an answer: the API server is gone, and the rest would only wait for it in turn."""
+
+
+class Timings(Protocol):
+    """Whoever measures; seconds."""
+
+    def observe_apply(self, seconds: float, kind: str) -> None:
+        """One apply was answered."""
+        ...
+
+    def observe_wait(self, seconds: float) -> None:
+        """One object was waited for."""
+        ...
+
+
+class NoTimings:
+    """Nobody measures."""
+
+    def observe_apply(self, seconds: float, kind: str) -> None:
+        """Nothing."""
+
+    def observe_wait(self, seconds: float) -> None:
+        """Nothing."""
+
+
+class Pass(ABC):
+    """
+    Base of both passes.
+
+    `timeout` in seconds from an object's own act, 0 waits without end; `stop` ends the pass
+    early; `save` is called when writes have been made and only waiting is left.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        *,
+        readiness: Readiness,
+        timeout: float,
+        stop: asyncio.Event,
+        save: Callable[[], Awaitable[None]],
+        timings: Timings,
+    ) -> None:
+        self.walk = walk
+        self.lost: ClusterError | None = None
+        self._readiness = readiness
+        self._timeout = timeout
+        self._stop = stop
+        self._save = save
+        self.timings = timings
+        self._since: dict[ObjectRef, float] = {}
+        self._unsaved = False
+        self._wrote_at = 0.0
+        self._again: dict[ObjectRef, None] = {}
+        self._in_flight = 0
+        self._silent = 0
+        self._wake = asyncio.Event()
+        self._pending: dict[ObjectRef, Resource] = {}
+        self._deadlines: list[tuple[float, ObjectRef]] = []
+        self._listening: Listening | None = None
+
+    @abstractmethod
+    async def act(self, ref: ObjectRef) -> None:
+        """Do it; ClusterError fails this object alone."""
+
+    def at_once(self, ref: ObjectRef) -> bool:
+        """Deal with an object for which nothing is sent; False: `act` has to."""
+        return False
+
+    @abstractmethod
+    async def check(self, ref: ObjectRef) -> None:
+        """Read an object again: what was heard of it may be older than our own write."""
+
+    @abstractmethod
+    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+        """Note that the act failed."""
+
+    @abstractmethod
+    def seen(self, seen: Seen) -> None:
+        """Note what was heard of a pending object; call `settle` when it is as wanted, or never will be."""
+
+    @abstractmethod
+    def timed_out(self, ref: ObjectRef) -> None:
+        """Note that the wait for it is over."""
+
+    @abstractmethod
+    def unreadable(self, ref: ObjectRef, error: ClusterError) -> None:
+        """Note that nothing can be heard of it."""
+
+    async def run(self) -> None:
+        """Until every object is settled or the pass is stopped."""
+        async with self._readiness.listening(self._heard, self._listed, self._deaf) as self._listening:
+            stopped = asyncio.ensure_future(self._stop.wait())
+            try:
+                async with task_group() as tasks:
+                    await self._loop(tasks, stopped)
+            finally:
+                stopped.cancel()
+
+    def _is_save_due(self) -> bool:
+        return self._wrote_at + SAVE_AFTER <= asyncio.get_running_loop().time()
+
+    async def _loop(self, tasks: asyncio.TaskGroup, stopped: "asyncio.Future[Literal[True]]") -> None:
+        while True:
+            self._wake.clear()
+            while not self._stopping and self._in_flight < IN_FLIGHT and (ref := self.walk.next()):
+                if self.at_once(ref):
+                    continue
+                self._in_flight += 1
+                tasks.create_task(self._guarded(ref, self.act))
+            while self._in_flight < IN_FLIGHT and self._again:
+                self._in_flight += 1
+                tasks.create_task(self._guarded(self._next_check(), self.check))
+            if not self._in_flight and (self._stopping or self.walk.finished):
+                return
+            if not self._in_flight and self._unsaved and self._is_save_due():
+                self._unsaved = False
+                await self._save()
+                continue
+            await self._rest(stopped)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or self.lost is not None
+
+    async def _rest(self, stopped: "asyncio.Future[Literal[True]]") -> None:
+        """Sleep until something happens: an act ends, an object is heard of, a deadline, a stop."""
+        now = asyncio.get_running_loop().time()
+        while self._deadlines and self._deadlines[0][1] not in self._pending:
+            self._deadlines.pop(0)
+        until = [self._deadlines[0][0]] if self._deadlines else []
+        if self._unsaved and not self._in_flight:
+            until.append(self._wrote_at + SAVE_AFTER)
+        limit = max(0.0, min(until) - now) if until else None
+        woken = asyncio.ensure_future(self._wake.wait())
+        waits: list[asyncio.Future[Literal[True]]] = [woken] if self._stop.is_set() else [woken, stopped]
+        try:
+            await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+        self._expire()
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, ref = self._deadlines.pop(0)
+            if ref in self._pending:
+                self.timed_out(ref)
+                self.settle(ref, ready=False)
+
+    async def _guarded(self, ref: ObjectRef, work: Callable[[ObjectRef], Awaitable[None]]) -> None:
+        try:
+            await work(ref)
+            self._silent = 0
+        except ClusterError as error:
+            self.failed(ref, error)
+            self.settle(ref, ready=False)
+            self._silent = self._silent + 1 if isinstance(error, Unreachable) else 0
+            if self._silent >= LOST_AFTER:
+                self.lost = error
+        finally:
+            self._in_flight -= 1
+            self._wake.set()
+
+    def pending(self, ref: ObjectRef) -> Resource | None:
+        """The kind of an object that is waited for; None for any other."""
+        return self._pending.get(ref)
+
+    def again(self, ref: ObjectRef) -> None:
+        """Have `check` called for a pending object."""
+        self._again[ref] = None
+        self._wake.set()
+
+    def _next_check(self) -> ObjectRef:
+        ref = next(iter(self._again))
+        del self._again[ref]
+        return ref
+
+    def wrote(self) -> None:
+        """A write was acknowledged that the records do not hold yet."""
+        self._unsaved = True
+        self._wrote_at = asyncio.get_running_loop().time()
+
+    def await_status(self, ref: ObjectRef, resource: Resource, uid: str) -> None:
+        """The object is waited for from now on."""
+        now = asyncio.get_running_loop().time()
+        self._since[ref] = now
+        if self._timeout:
+            since = self._readiness.waiting_since(ref, uid, now)
+            bisect.insort(self._deadlines, (since + self._timeout, ref))
+        self._pending[ref] = resource
+        if self._listening is None:
+            raise RuntimeError("the pass does not run")
+        known = resource in self._listening.resources
+        self._listening.add(resource)
+        if known and (seen := self._readiness.known(resource, ref)):
+            self._heard(seen)
+
+    def settle(self, ref: ObjectRef, *, ready: bool) -> None:
+        """The object is as wanted, or never will be; what needs it goes on or is blocked."""
+        was_awaited = self._pending.pop(ref, None) is not None
+        if (since := self._since.pop(ref, None)) is not None:
+            self.timings.observe_wait(asyncio.get_running_loop().time() - since)
+        if ready:
+            if was_awaited:
+                # Settled without a look, as before the waiting, says nothing of how it is.
+                self._readiness.forget_wait(ref)
+            self.walk.ready(ref)
+        else:
+            self.walk.bad(ref)
+        self._wake.set()
+
+    def _heard(self, seen: Seen) -> None:
+        if seen.ref in self._pending:
+            self.seen(seen)
+
+    def _listed(self, resource: Resource) -> None:
+        # Gone before the first LIST: no event will ever tell.
+        for ref in [ref for ref, its in self._pending.items() if its == resource]:
+            if self._readiness.known(resource, ref) is None:
+                self.again(ref)
+
+    def _deaf(self, resource: Resource, error: ClusterError) -> None:
+        for ref in [ref for ref, its in self._pending.items() if its == resource]:
+            self.unreadable(ref, error)
+            self.settle(ref, ready=False)

@@ -1,0 +1,332 @@
+"""
+Decide what one run of a manifest project does to the cluster.
+
+Pure: no I/O, no clock, no log. run.py calls it with what git holds, with our records and
+with what the cluster's metadata shows; apply.py and prune.py carry the `Plan` out. In which
+order is `manifests.order`'s business, whether a prune is allowed at all `guard`'s.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from reconciler.config.models import InventoryPolicy
+from reconciler.manifests.identity import ObjectRef
+from reconciler.manifests.manifest import Manifest
+from reconciler.sync.inventory import Record
+from reconciler.sync.marks import is_record
+from reconciler.sync.outcome import Outcome, Reason
+
+_ADOPTED: Final = "adopted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What the metadata of an object in the cluster tells; `entry` and `time` as in `Record`."""
+
+    uid: str
+    resource_version: str = ""
+    owner: str | None = None
+    """Inventory id in the owner annotation."""
+    project: str = ""
+    applied: str = ""
+    entry: str = ""
+    time: str = ""
+    api_version: str = ""
+    """Of our managedFields entry."""
+    labelled: bool = True
+    terminating: bool = False
+    depends_on: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A manifest and the `reconciler.dev/applied` mark that it would get."""
+
+    manifest: Manifest
+    mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One apply, and why it is needed."""
+
+    wanted: Wanted
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An object that this run leaves alone, and what to tell about it."""
+
+    ref: ObjectRef
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An object that left git and would be pruned."""
+
+    ref: ObjectRef
+    live: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a run would send to the cluster, and nothing else."""
+
+    steps: tuple[Step, ...] = ()
+    unchanged: tuple[ObjectRef, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    gone: tuple[ObjectRef, ...] = ()
+    """In the inventory, not in git, and seen not to exist or to be another's: only to be forgotten."""
+
+
+def unseen(
+    wanted: Collection[ObjectRef], records: Mapping[ObjectRef, Record], live: Mapping[ObjectRef, Live]
+) -> tuple[ObjectRef, ...]:
+    """
+    References that the LIST by our label did not show, and about which the plan must know.
+
+    It shows only what carries the label; the object may still be there without it.
+    """
+    return tuple(ref for ref in sorted({*wanted, *records}) if ref not in live)
+
+
+def plan(
+    wanted: Iterable[Wanted],
+    *,
+    declared: Collection[ObjectRef],
+    records: Mapping[ObjectRef, Record],
+    live: Mapping[ObjectRef, Live],
+    inventory: str,
+    policy: InventoryPolicy,
+    records_namespace: str,
+    claimed: Mapping[ObjectRef, str] = MappingProxyType({}),
+    elsewhere: Mapping[ObjectRef, str] = MappingProxyType({}),
+    definition_of: Callable[[ObjectRef], str] = lambda _ref: "",
+) -> Plan:
+    """
+    Compare git with our records and with the cluster.
+
+    `declared` are all references that git names, those that cannot be applied included;
+    `live` must be complete for them and for `records`: a missing reference does not exist.
+    `inventory` is our inventory id; the service's own records, namespace and Leases are in
+    `records_namespace`. `claimed` are references that other projects of this process declare
+    first, by project; `elsewhere` is what other projects have in their inventories;
+    `definition_of` names the CustomResourceDefinition that an object's kind would come from.
+    """
+    steps: list[Step] = []
+    unchanged: list[ObjectRef] = []
+    refusals: list[Refusal] = []
+    for want in wanted:
+        if is_record(want.manifest.ref, namespace=records_namespace):
+            refusals.append(_own_record(want.manifest.ref))
+            continue
+        there = live.get(want.manifest.ref)
+        ours = there is not None and there.owner == inventory
+        if not ours and (other := claimed.get(want.manifest.ref)):
+            refusals.append(_claimed(want.manifest.ref, other))
+            continue
+        decision = _decide(
+            want, records.get(want.manifest.ref), live.get(want.manifest.ref), inventory, policy
+        )
+        if (
+            isinstance(decision, Step)
+            and decision.why == _ADOPTED
+            and _may_hold_keys(want, records_namespace)
+        ):
+            decision = _keys(want.manifest.ref)
+        match decision:
+            case Step():
+                steps.append(decision)
+            case Refusal():
+                refusals.append(decision)
+            case None:
+                unchanged.append(want.manifest.ref)
+    candidates: list[Candidate] = []
+    gone: list[ObjectRef] = []
+    handed_over: list[Refusal] = []
+    users = _users(declared, elsewhere, definition_of)
+    uids = {live[ref].uid for ref in declared if ref in live}
+    for ref in sorted(records.keys() - set(declared)):
+        found = live.get(ref)
+        if found is None or _is_another(records[ref], found) or found.uid in uids:
+            gone.append(ref)  # the last: the same object, which git declares through another group
+        elif found.owner not in (None, inventory):
+            handed_over.append(_handed_over(ref, found))
+        elif why := _why_not_prunable(
+            ref, records[ref], found, inventory, users.get(ref, ""), _is_protected(ref, records_namespace)
+        ):
+            refusals.append(why)
+        else:
+            candidates.append(Candidate(ref=ref, live=found))
+    return Plan(
+        steps=tuple(steps),
+        unchanged=tuple(unchanged),
+        refusals=(*refusals, *handed_over),
+        candidates=tuple(candidates),
+        gone=(*gone, *(refusal.ref for refusal in handed_over)),
+    )
+
+
+def _decide(
+    want: Wanted, record: Record | None, live: Live | None, inventory: str, policy: InventoryPolicy
+) -> Step | Refusal | None:
+    if live is None:
+        return Step(wanted=want, why="not in the cluster")
+    ref = want.manifest.ref
+    if live.terminating:
+        return Refusal(
+            ref=ref,
+            outcome=Outcome.BLOCKED,
+            reason=Reason.TERMINATING,
+            message="is being deleted and created again when it is gone; if it stays, look at its finalizers",
+        )
+    if live.owner == inventory:
+        why = _why_apply(want, record, live)
+        return Step(wanted=want, why=why) if why else None
+    # Without marks, only the uid that we were given tells ours from one made anew by another hand.
+    if live.owner is None and record is not None and record.uid == live.uid:
+        return Step(wanted=want, why="our marks were removed")
+    return _foreign(want, live, policy)
+
+
+def _why_apply(want: Wanted, record: Record | None, live: Live) -> str:
+    """Why an object of ours has to be applied again; "" when everything agrees."""
+    if record is None or not record.uid:
+        return "applied but not recorded"
+    if record.uid != live.uid:
+        return "re-created by another hand"
+    if live.applied != want.mark:
+        return "changed in git"
+    if not live.labelled:
+        return "our label was removed"
+    if (record.entry, record.time, record.api_version) != (live.entry, live.time, want.manifest.api_version):
+        return "changed in the cluster"
+    return ""
+
+
+def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusal:
+    # Table of gitlab-agent.md 3.8, apply rows.
+    adopt = policy == "adopt_all" or (policy == "adopt_if_no_inventory" and live.owner is None)
+    if adopt:
+        return Step(wanted=want, why=_ADOPTED)
+    if live.owner is None:
+        return Refusal(
+            ref=want.manifest.ref,
+            outcome=Outcome.SKIPPED,
+            reason=Reason.NOT_OURS,
+            message="exists and was not made by this project; "
+            "to take it over set inventory_policy: adopt_if_no_inventory",
+        )
+    owner = f"project {live.project}" if live.project else f"inventory {live.owner}"
+    return Refusal(
+        ref=want.manifest.ref,
+        outcome=Outcome.BLOCKED if live.project else Outcome.SKIPPED,
+        reason=Reason.OWNED_BY_ANOTHER,
+        message=f"belongs to {owner}; remove it from one of the two, or set inventory_policy: adopt_all",
+    )
+
+
+def _users(
+    declared: Iterable[ObjectRef],
+    elsewhere: Mapping[ObjectRef, str],
+    definition_of: Callable[[ObjectRef], str],
+) -> dict[ObjectRef, str]:
+    """
+    Containers that must stay, each with one reason.
+
+    A Namespace holds what is declared in it, a definition the objects of its kind; deleting
+    either deletes them.
+    """
+    users: dict[ObjectRef, str] = {}
+    for ref, project in (*((ref, "") for ref in declared), *elsewhere.items()):
+        whose = f"{ref} of project {project}" if project else f"{ref} is declared"
+        if ref.namespace:
+            users.setdefault(ObjectRef("", "Namespace", "", ref.namespace), whose)
+        if definition := definition_of(ref):
+            users.setdefault(
+                ObjectRef("apiextensions.k8s.io", "CustomResourceDefinition", "", definition), whose
+            )
+    return users
+
+
+def _claimed(ref: ObjectRef, other: str) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.BLOCKED,
+        reason=Reason.OWNED_BY_ANOTHER,
+        message=f"project {other} declares it too; remove it from one of the two",
+    )
+
+
+def _is_protected(ref: ObjectRef, namespace: str) -> bool:
+    """What the service needs to live: its namespace, its Leases, its records."""
+    if ref.kind == "Namespace" and not ref.group:
+        return ref.name == namespace
+    lease = ref.kind == "Lease" and ref.namespace == namespace
+    return lease or is_record(ref, namespace=namespace)
+
+
+def _may_hold_keys(want: Wanted, namespace: str) -> bool:
+    """Credentials for git are Secrets beside the records, and say themselves where they may be sent."""
+    ref = want.manifest.ref
+    return not ref.group and ref.kind == "Secret" and ref.namespace == namespace
+
+
+def _keys(ref: ObjectRef) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.SKIPPED,
+        reason=Reason.PROTECTED,
+        message="is a Secret beside the service's credentials that another hand made, "
+        "which no project may take over; give it another name",
+    )
+
+
+def _own_record(ref: ObjectRef) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.SKIPPED,
+        reason=Reason.PROTECTED,
+        message="is a record of the service itself, which no project may write; give it another name",
+    )
+
+
+def _is_another(record: Record, live: Live) -> bool:
+    """Ours is gone, and somebody made an object of the same name that says nothing of us."""
+    return live.owner is None and record.uid not in ("", live.uid)
+
+
+def _handed_over(ref: ObjectRef, live: Live) -> Refusal:
+    owner = f"project {live.project}" if live.project else f"inventory {live.owner}"
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.HANDED_OVER,
+        reason=Reason.OWNED_BY_ANOTHER,
+        message=f"left git and belongs to {owner} now; kept",
+    )
+
+
+def _why_not_prunable(
+    ref: ObjectRef, record: Record, live: Live, inventory: str, user: str, protected: bool
+) -> Refusal | None:
+    reason, message = None, ""
+    if protected:
+        reason, message = Reason.PROTECTED, "left git, but the service needs it and never prunes it"
+    elif live.owner != inventory:
+        reason = Reason.NOT_OURS
+        message = "left git, but does not carry our owner mark; delete it by hand if it may go"
+    elif record.uid and record.uid != live.uid:
+        reason = Reason.NOT_OURS
+        message = "left git, but was re-created by another hand since; delete it by hand if it may go"
+    elif user:
+        reason, message = Reason.IN_USE, f"left git, but is still in use: {user}"
+    if not reason:
+        return None
+    return Refusal(ref=ref, outcome=Outcome.SKIPPED, reason=reason, message=message)

@@ -1,0 +1,185 @@
+"""
+Carry out the deletes of a plan, dependants first, and see that the objects are gone.
+
+Never decides what may be deleted (plan.py, guard.py). Each DELETE names the uid and the
+resourceVersion at which our owner mark was read: if anything changed since, the mark is
+read again before a second try.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.cluster.client import Cluster
+from reconciler.cluster.errors import ClusterError, Conflict, NotFound
+from reconciler.cluster.health import Health
+from reconciler.cluster.resource import Resource
+from reconciler.manifests import order
+from reconciler.manifests.identity import ObjectRef
+from reconciler.sync.live import live_of
+from reconciler.sync.outcome import ObjectReport, Outcome, Reason
+from reconciler.sync.passing import Pass, Timings
+from reconciler.sync.plan import Candidate
+from reconciler.sync.readiness import Readiness, Seen
+from reconciler.sync.walk import Walk
+
+_TRIES: Final = 5  # a busy controller may write the status in between each time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """The plain values of a project that every delete needs."""
+
+    inventory: str
+    propagation: str
+    timeout: float
+    """`prune_timeout`, s; 0 waits without end."""
+
+
+class PrunePass(Pass):
+    """One pass of deletes; after `run`, `gone` may be forgotten and `reports` tell what happened."""
+
+    def __init__(
+        self,
+        walk: Walk,
+        candidates: Mapping[ObjectRef, tuple[Candidate, Resource]],
+        *,
+        cluster: Cluster,
+        readiness: Readiness,
+        settings: Pruning,
+        stop: asyncio.Event,
+        save: Callable[[], Awaitable[None]],
+        timings: Timings,
+        progress: Callable[[ObjectReport], None],
+    ) -> None:
+        super().__init__(
+            walk, readiness=readiness, timeout=settings.timeout, stop=stop, save=save, timings=timings
+        )
+        self.reports: dict[ObjectRef, ObjectReport] = {}
+        self.gone: set[ObjectRef] = set()
+        self._candidates = candidates
+        self._cluster = cluster
+        self._settings = settings
+        self._progress = progress
+
+    async def act(self, ref: ObjectRef) -> None:
+        """Delete it, or look whether it is gone after it was reported so."""
+        candidate, resource = self._candidates[ref]
+        live = candidate.live
+        for _ in range(_TRIES):
+            if live.owner != self._settings.inventory or live.uid != candidate.live.uid:
+                self._report(ref, Outcome.SKIPPED, Reason.NOT_OURS, "changed hands before it could be pruned")
+                self.settle(ref, ready=False)
+                return
+            if live.terminating:
+                break  # by us in a run that was cut off, or by another: once is enough
+            try:
+                await self._cluster.delete(
+                    resource,
+                    ref.namespace,
+                    ref.name,
+                    uid=live.uid,
+                    resource_version=live.resource_version,
+                    propagation=self._settings.propagation,
+                )
+                break
+            except Conflict as conflict:
+                last: ClusterError = conflict
+            try:
+                found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
+            except NotFound:
+                break
+            live = live_of(found["metadata"], labelled=True)
+        else:
+            raise last
+        if await self._is_gone(ref, resource):
+            self._pruned(ref)
+        else:
+            self.await_status(ref, resource, live.uid)
+
+    async def _is_gone(self, ref: ObjectRef, resource: Resource) -> bool:
+        try:
+            found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
+        except NotFound:
+            return True
+        # Another object of the same name is not ours to wait for.
+        return bool(found["metadata"]["uid"] != self._candidates[ref][0].live.uid)
+
+    def _pruned(self, ref: ObjectRef) -> None:
+        self.gone.add(ref)
+        self.wrote()
+        self._report(ref, Outcome.PRUNED, "", "left git")
+        self.settle(ref, ready=True)
+
+    def seen(self, seen: Seen) -> None:
+        """A DELETED event of a selecting watch may also mean a lost label: look before believing it."""
+        if seen.status.health is Health.NOT_FOUND or seen.uid != self._candidates[seen.ref][0].live.uid:
+            self.again(seen.ref)
+
+    async def check(self, ref: ObjectRef) -> None:
+        """Confirm by a GET that it is gone."""
+        if (resource := self.pending(ref)) is not None and await self._is_gone(ref, resource):
+            self._pruned(ref)
+
+    def timed_out(self, ref: ObjectRef) -> None:
+        """`prune_timeout` is over; it stays in the inventory."""
+        waited = f"still being deleted after {self._settings.timeout:g} s; look at its finalizers"
+        self._report(ref, Outcome.FAILED, Reason.PRUNE_TIMEOUT, waited)
+
+    def unreadable(self, ref: ObjectRef, error: ClusterError) -> None:
+        """Deleted, but whether it is gone cannot be seen; it stays in the inventory."""
+        self._report(ref, Outcome.FAILED, error.reason, f"whether it is gone cannot be seen: {error}")
+
+    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+        """The delete was refused or got lost."""
+        message = "; ".join(part for part in (error.what, error.mend) if part)
+        self._report(ref, Outcome.FAILED, error.reason, message)
+
+    def _report(self, ref: ObjectRef, outcome: Outcome, reason: str, message: str) -> None:
+        report = ObjectReport(ref=ref, outcome=outcome, reason=reason, message=message)
+        self.reports[ref] = report
+        self._progress(report)
+
+
+def prune_walk(candidates: Sequence[Candidate], declared: order.Graph) -> Walk:
+    """
+    Dependants first; a candidate that something in git still needs is not started.
+
+    `declared` is the graph of what git holds. A candidate's own references are those of the
+    live object, since its manifest is gone.
+    """
+    refs = {candidate.ref for candidate in candidates}
+    applied = {ref for layer in declared.layers for ref in layer} | declared.invalid.keys()
+    graph = order.build(
+        [order.Node(c.ref, _references(c.live.depends_on)) for c in candidates], known=frozenset(applied)
+    )
+    users: dict[ObjectRef, set[ObjectRef]] = {ref: set() for ref in refs}
+    for ref, needs in (*graph.needs.items(), *declared.needs.items()):
+        for need in needs & refs:
+            # Annotations of different commits may form a circle, which orders nothing.
+            if not {ref, need} <= graph.invalid.keys():
+                users[need].add(ref)
+    _instances_before_definitions(users)
+    # A broken reference of a live object orders nothing, and keeps nothing from being pruned.
+    acting = [*order.prune_order(graph), *sorted(refs & graph.invalid.keys())]
+    return Walk(
+        list(dict.fromkeys(acting)), {ref: frozenset(its) for ref, its in users.items()}, bad=applied - refs
+    )
+
+
+def _references(text: str) -> tuple[ObjectRef, ...]:
+    try:
+        return order.parse_depends_on(text) if text else ()
+    except ValueError:
+        return ()
+
+
+def _instances_before_definitions(users: Mapping[ObjectRef, set[ObjectRef]]) -> None:
+    """Custom resources go before their definition, whose name ends with their group."""
+    by_group: dict[str, list[ObjectRef]] = {}
+    for ref in users:
+        by_group.setdefault(ref.group, []).append(ref)
+    for ref, its in users.items():
+        if ref.kind == "CustomResourceDefinition":
+            its.update(by_group.get(ref.name.partition(".")[2], ()))

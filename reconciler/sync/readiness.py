@@ -1,0 +1,227 @@
+"""
+Hears when objects become ready: one follower (LIST, then watch) per kind, shared.
+
+A kind is followed while somebody waits for one of its objects, and not a moment longer.
+Reads whole objects, since kstatus needs their status, keeps only the answer. Decides
+nothing about waiting: apply.py and prune.py do.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler.cluster import health
+from reconciler.cluster.client import Cluster
+from reconciler.cluster.errors import ClusterError
+from reconciler.cluster.follow import Listed
+from reconciler.cluster.health import Health, Status
+from reconciler.cluster.resource import Resource
+from reconciler.cluster.watch import EventKind, WatchEvent
+from reconciler.manifests.identity import ObjectRef
+from reconciler.sync import marks
+from reconciler.sync.live import ref_of
+from reconciler.tasks import task_group
+
+RECHECK: Final = 5.0
+"""s between looks at what changes with time alone: a Pod is unschedulable for good after 15 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last that was heard of an object; `status.health` is NotFound once it was not listed."""
+
+    ref: ObjectRef
+    uid: str
+    resource_version: str
+    generation: int
+    status: Status
+
+
+Listener = Callable[[Seen], None]
+"""Called in the loop, must not block."""
+
+
+class Readiness:
+    """Followers for one instance's objects; tasks belong to `tasks`."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        instance: str,
+        tasks: asyncio.TaskGroup,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._cluster = cluster
+        self._selector = f"{marks.INSTANCE_LABEL}={instance}"
+        self._tasks = tasks
+        self._wall = wall
+        self._followers: dict[Resource, _Follower] = {}
+        self._current: dict[ObjectRef, tuple[str, str]] = {}
+        self._since: dict[ObjectRef, tuple[str, float]] = {}
+
+    @asynccontextmanager
+    async def listening(
+        self,
+        listener: Listener,
+        on_listed: Callable[[Resource], None],
+        on_error: Callable[[Resource, ClusterError], None],
+    ) -> AsyncIterator["Listening"]:
+        """One waiter; kinds are added as it goes, all are let go at the end."""
+        listening = Listening(self, listener, on_listed, on_error)
+        try:
+            yield listening
+        finally:
+            for resource in listening.resources:
+                self._leave(resource, listening)
+
+    def join(self, resource: Resource, listening: "Listening") -> None:
+        """Follow `resource` for this waiter as well, and tell it what is known already."""
+        follower = self._followers.get(resource)
+        if follower is None:
+            follower = self._followers[resource] = _Follower(resource, self._wall, self._current)
+            follower.task = self._tasks.create_task(follower.run(self._cluster, self._selector))
+        follower.listeners.append(listening)
+        for seen in tuple(follower.known.values()):
+            listening.listener(seen)
+        if follower.error:
+            listening.on_error(resource, follower.error)
+
+    def waiting_since(self, ref: ObjectRef, uid: str, now: float) -> float:
+        """When this object was first waited for, in whichever run; `now` if it is only now."""
+        known = self._since.get(ref)
+        if known is None or known[0] != uid:
+            known = self._since[ref] = (uid, now)
+        return known[1]
+
+    def forget_wait(self, ref: ObjectRef) -> None:
+        """It was applied anew, or is as it should be: the next wait starts over."""
+        self._since.pop(ref, None)
+
+    def is_current(self, ref: ObjectRef, uid: str, resource_version: str) -> bool:
+        """Whether it was Current at just this version: nothing has changed since, status included."""
+        return self._current.get(ref) == (uid, resource_version)
+
+    def known(self, resource: Resource, ref: ObjectRef) -> Seen | None:
+        """The last that was heard, if the kind is followed and the object was ever seen."""
+        follower = self._followers.get(resource)
+        return follower.known.get(ref) if follower else None
+
+    def _leave(self, resource: Resource, listening: "Listening") -> None:
+        follower = self._followers[resource]
+        follower.listeners.remove(listening)
+        if not follower.listeners:
+            del self._followers[resource]
+            if follower.task:
+                follower.task.cancel()
+
+
+class Listening:
+    """A waiter's own handle."""
+
+    def __init__(
+        self,
+        readiness: Readiness,
+        listener: Listener,
+        on_listed: Callable[[Resource], None],
+        on_error: Callable[[Resource, ClusterError], None],
+    ) -> None:
+        self._readiness = readiness
+        self.listener = listener
+        self.on_listed = on_listed
+        self.on_error = on_error
+        self.resources: list[Resource] = []
+
+    def add(self, resource: Resource) -> None:
+        """Hear of objects of this kind from now on; again is no harm."""
+        if resource not in self.resources:
+            self.resources.append(resource)
+            self._readiness.join(resource, self)
+
+
+class _Follower:
+    def __init__(
+        self,
+        resource: Resource,
+        wall: Callable[[], float],
+        current: dict[ObjectRef, tuple[str, str]],
+    ) -> None:
+        self._current = current
+        self.resource = resource
+        self.listeners: list[Listening] = []
+        self.known: dict[ObjectRef, Seen] = {}
+        self.task: asyncio.Task[None] | None = None
+        self.error: ClusterError | None = None
+        self._wall = wall
+        self._timed: dict[ObjectRef, Mapping[str, Any]] = {}
+
+    async def run(self, cluster: Cluster, selector: str) -> None:
+        """Until cancelled; a kind that cannot be followed is told to its listeners."""
+        try:
+            async with task_group() as tasks:
+                ticker = tasks.create_task(self._recheck())
+                await self._follow(cluster, selector)
+                ticker.cancel()
+        except ClusterError as error:
+            self.error = error
+            for listening in tuple(self.listeners):
+                listening.on_error(self.resource, self.error)
+
+    async def _follow(self, cluster: Cluster, selector: str) -> None:
+        # Where nothing but existence counts nobody needs the object; of a Secret nobody should.
+        bare = health.always_current(self.resource.group, self.resource.kind)
+        async with cluster.follow(self.resource, label_selector=selector, metadata_only=bare) as changes:
+            async for change in changes:
+                match change:
+                    case Listed():
+                        self._relist(change.items)
+                    case WatchEvent(kind=EventKind.DELETED):
+                        self._gone(ref_of(self.resource, change.object["metadata"]))
+                    case WatchEvent():
+                        self._look(change.object)
+
+    def _relist(self, items: Iterable[Mapping[str, Any]]) -> None:
+        listed = {ref_of(self.resource, item["metadata"]): item for item in items}
+        for ref in self.known.keys() - listed.keys():
+            self._gone(ref)
+        for item in listed.values():
+            self._look(item)
+        for listening in tuple(self.listeners):
+            listening.on_listed(self.resource)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK)
+            for item in tuple(self._timed.values()):
+                self._look(item)
+
+    def _look(self, item: Mapping[str, Any]) -> None:
+        metadata = item["metadata"]
+        ref = ref_of(self.resource, metadata)
+        status = health.compute(item, now=self._wall())
+        if status.reason == "PodNotScheduled":
+            self._timed[ref] = item
+        else:
+            self._timed.pop(ref, None)
+        version = metadata.get("resourceVersion", "")
+        self._tell(Seen(ref, metadata["uid"], version, metadata.get("generation", 0), status))
+
+    def _gone(self, ref: ObjectRef) -> None:
+        self._timed.pop(ref, None)
+        before = self.known.get(ref)
+        uid = before.uid if before else ""
+        self._tell(Seen(ref, uid, "", 0, Status(Health.NOT_FOUND, "NotFound", "is not in the cluster")))
+
+    def _tell(self, seen: Seen) -> None:
+        if seen.status.health is Health.CURRENT:
+            self._current[seen.ref] = (seen.uid, seen.resource_version)
+        else:
+            self._current.pop(seen.ref, None)
+        if self.known.get(seen.ref) == seen:
+            return
+        self.known[seen.ref] = seen
+        for listening in tuple(self.listeners):
+            listening.listener(seen)

@@ -1,0 +1,90 @@
+"""
+The inventory of one project while one run changes it.
+
+Keeps the order that a crash must find: an object is written down before it is created,
+and struck out after it was seen gone. records.py writes, inventory.py lays out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.manifests.identity import ObjectRef
+from reconciler.sync.inventory import Head, Record, rewrite
+from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.records import ProjectRecords, Records
+
+
+class Recording:
+    """
+    One run's view of the records; with `active` False (a dry run) nothing is ever written.
+
+    `approved`: this run went ahead with what a person had approved.
+    """
+
+    def __init__(
+        self, records: Records, kept: ProjectRecords, *, project: str, instance: str, active: bool
+    ) -> None:
+        self.approved = False
+        self._approval_on_head = False
+        self._records = records
+        self._kept = kept
+        self._project = project
+        self._instance = instance
+        self._active = active
+        self._pending = dict(kept.inventory.records)
+
+    async def before(self, new: Iterable[Record]) -> None:
+        """Write down what is about to be created, and what a crash had left unfinished."""
+        fresh = {record.ref: record for record in new if record.ref not in self._pending}
+        self._pending.update(fresh)
+        if fresh or self._kept.inventory.healed:
+            await self._write(self._head())
+
+    def applied(self, records: Iterable[Record]) -> None:
+        """These were applied; nothing is written yet."""
+        self._pending.update({record.ref: record for record in records})
+
+    def adopt(self, records: Iterable[Record], *, damage: str) -> None:
+        """Objects with our mark that the damaged records do not name."""
+        self._kept.inventory = replace(self._kept.inventory, damage=damage)
+        self._pending.update({record.ref: record for record in records if record.ref not in self._pending})
+
+    def gone(self, refs: Iterable[ObjectRef]) -> None:
+        """These were seen not to exist; nothing is written yet."""
+        for ref in refs:
+            self._pending.pop(ref, None)
+
+    def use_approval(self) -> None:
+        """The next write of the head takes the approval off: it is good for one prune."""
+        self.approved = self._approval_on_head = True
+
+    async def save(self) -> None:
+        """Write what is known so far: only waiting is left, and that may take long."""
+        await self._write(self._head())
+
+    async def after(self, report: ProjectReport | None, *, sound: bool) -> None:
+        """Write the end of a run; `report` None: it was stopped early. `sound`: damage is settled."""
+        head = self._head()
+        if report is not None:
+            # Commit and state in one write: nobody may read the new commit with the old state.
+            head = replace(head, commit=report.commit, ref=report.ref, state=report.state.value)
+        if sound:
+            head = replace(head, damage="")
+        await self._write(head)
+
+    def _head(self) -> Head:
+        head = self._kept.head or Head(project=self._project, instance=self._instance)
+        return replace(head, damage=self._kept.inventory.damage)
+
+    async def _write(self, head: Head) -> None:
+        if not self._active:
+            return
+        change = rewrite(self._kept.inventory, self._pending.values())
+        change = replace(change, inventory=replace(change.inventory, damage=head.damage))
+        await self._records.write(
+            self._kept,
+            replace(head, shards=change.head_shards()),
+            change,
+            approval_used=self._approval_on_head,
+        )
+        self._approval_on_head = False

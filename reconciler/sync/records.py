@@ -1,0 +1,360 @@
+"""
+Our records in the cluster: inventory head and shards, digest key, status, one namespace.
+
+Moves what inventory.py decides; decides nothing itself. Every write names the
+resourceVersion that was read, so that a second writer is noticed and not overwritten.
+"""
+
+import asyncio
+import base64
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.cluster.client import Cluster
+from reconciler.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
+from reconciler.cluster.resource import CONFIG_MAPS, NAMESPACES, SECRETS
+from reconciler.manifests.identity import ObjectRef
+from reconciler.sync import marks
+from reconciler.sync.errors import RecordsTooNew, RecordsUnusable, TwoWriters
+from reconciler.sync.inventory import Head, Inventory, Rewrite, ShardText, format_head, parse_head, read
+
+log = logging.getLogger(__name__)
+
+_KEY_BYTES = 32
+_ABSENT = ""  # resourceVersion of a part that is not in the cluster
+
+
+@dataclass(slots=True)
+class ProjectRecords:
+    """What is known of one project's records, with the resourceVersion of each part."""
+
+    project: str
+    inventory_id: str
+    head: Head | None = None
+    inventory: Inventory = field(default_factory=Inventory)
+    approved: str = ""
+    status: Mapping[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    uids: dict[str, str] = field(default_factory=dict)
+
+
+class Records:
+    """The records of one instance."""
+
+    def __init__(self, cluster: Cluster, *, namespace: str, instance: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._instance = instance
+        self._loaded: dict[str, ProjectRecords] | None = None
+        self._loading = asyncio.Lock()
+        self._stale: set[str] = set()
+
+    async def prepare(self) -> None:
+        """Create the records namespace where it is missing and we may."""
+        try:
+            await self._cluster.get(NAMESPACES, "", self._namespace, metadata_only=True)
+        except NotFound:
+            try:
+                await self._cluster.create(
+                    NAMESPACES, "", _namespace(self._namespace), field_manager=marks.RECORDS_MANAGER
+                )
+            except AlreadyExists:
+                return
+            except Forbidden as error:
+                raise RecordsUnusable(
+                    what=f"the records namespace {self._namespace} does not exist and may not be created",
+                    where="records",
+                    mend=f"create it (kubectl create namespace {self._namespace}) or set --records-namespace",
+                ) from error
+        except Forbidden:
+            # A namespaced installation may not read Namespaces; writing records will tell.
+            log.debug("may not look for the records namespace %s", self._namespace)
+
+    async def key(self) -> bytes | None:
+        """The key of the applied marks; None where there is none yet, or it was lost."""
+        try:
+            found = await self._cluster.get(SECRETS, self._namespace, marks.KEY_SECRET)
+        except NotFound:
+            return None
+        return self._key_of(found)
+
+    async def make_key(self) -> bytes:
+        """Make the key, or take the one that another process has just made."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": marks.KEY_SECRET,
+                "namespace": self._namespace,
+                "labels": self._labels("key"),
+            },
+            "data": {"key": base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()},
+        }
+        try:
+            made = await self._cluster.create(
+                SECRETS, self._namespace, body, field_manager=marks.RECORDS_MANAGER
+            )
+        except AlreadyExists:
+            made = await self._cluster.get(SECRETS, self._namespace, marks.KEY_SECRET)
+        return self._key_of(made)
+
+    def _key_of(self, secret: Mapping[str, Any]) -> bytes:
+        try:
+            key = base64.b64decode(secret["data"]["key"], validate=True)
+        except (KeyError, TypeError, ValueError):
+            key = b""
+        if len(key) < _KEY_BYTES:
+            raise RecordsUnusable(
+                what=f"Secret {marks.KEY_SECRET} holds no key of {_KEY_BYTES} bytes",
+                where=f"namespace {self._namespace}",
+                mend="delete it: a new one is made, and every object is applied once more",
+            )
+        return key
+
+    async def _parts(self) -> dict[str, dict[str, Any]]:
+        """All parts of all projects by name, in one LIST."""
+        parts: dict[str, dict[str, Any]] = {}
+        async for page in self._cluster.pages(
+            CONFIG_MAPS,
+            namespace=self._namespace,
+            label_selector=f"{marks.RECORDS_LABEL}={self._instance}",
+            metadata_only=False,
+        ):
+            parts.update({item["metadata"]["name"]: item for item in page.items})
+        return parts
+
+    async def _known(self) -> dict[str, ProjectRecords]:
+        async with self._loading:
+            if self._loaded is None:
+                parts = await self._parts()
+                names = {
+                    name if _part(item) == "head" else name.rpartition("-")[0] for name, item in parts.items()
+                }
+                loaded: dict[str, ProjectRecords] = {}
+                for name in sorted(names):
+                    try:
+                        loaded[name] = self._join(name, parts)
+                    except RecordsTooNew as error:
+                        # Whoever needs these meets it again in `of`; the other projects go on.
+                        log.warning("%s", error)
+                        self._stale.add(name)
+                self._loaded = loaded
+        return self._loaded
+
+    def _join(self, inventory: str, parts: Mapping[str, Mapping[str, Any]]) -> ProjectRecords:
+        item = parts.get(inventory)
+        head = None
+        approved = ""
+        if item is not None:
+            head = parse_head(item.get("data") or {}, where=f"ConfigMap {self._namespace}/{inventory}")
+            if marks.inventory_id(self._instance, head.project) != inventory:
+                head = replace(head, project="", damage="the head names another project")
+            approved = (item["metadata"].get("annotations") or {}).get(marks.APPROVED, "")
+        shards: dict[int, ShardText] = {}
+        mine = {
+            name: part
+            for name, part in parts.items()
+            if name == inventory or name.rpartition("-")[0] == inventory
+        }
+        for name, part in mine.items():
+            number = name.rpartition("-")[2]
+            data = part.get("data") or {}
+            if number.isdigit() and _part(part) == "shard":
+                shards[int(number)] = ShardText(
+                    objects=data.get("objects", ""),
+                    hash=data.get("hash", ""),
+                    previous=data.get("previous", ""),
+                )
+        status = parts.get(f"{inventory}-status", {}).get("data") or {}
+        names = [(part["metadata"].get("annotations") or {}).get(marks.PROJECT, "") for part in mine.values()]
+        return ProjectRecords(
+            # Any part tells, and none can tell another project than the name was made of.
+            project=next((n for n in names if marks.inventory_id(self._instance, n) == inventory), ""),
+            inventory_id=inventory,
+            head=head,
+            inventory=read(head, shards),
+            approved=approved,
+            status=status,
+            versions={name: part["metadata"]["resourceVersion"] for name, part in mine.items()},
+            uids={name: part["metadata"]["uid"] for name, part in mine.items()},
+        )
+
+    async def all(self) -> tuple[ProjectRecords, ...]:
+        """Every project that has records which this release can read, declared or not."""
+        return tuple((await self._known()).values())
+
+    async def of(self, project: str) -> ProjectRecords:
+        """The records of one project as this process knows them; read on first use."""
+        known = await self._known()
+        inventory = marks.inventory_id(self._instance, project)
+        if inventory in self._stale or inventory not in known:
+            parts = await self._parts() if inventory in self._stale else {}
+            known[inventory] = self._join(inventory, parts)
+            self._stale.discard(inventory)
+        known[inventory].project = project
+        return known[inventory]
+
+    async def of_others(self, project: str) -> dict[ObjectRef, str]:
+        """What other projects of this instance have in their inventories, by project id."""
+        return {
+            ref: records.project
+            for records in (await self._known()).values()
+            if records.project != project
+            for ref in records.inventory.records
+        }
+
+    def forget(self, records: ProjectRecords) -> None:
+        """Somebody else has written, or we do not know what we have: read them again on next use."""
+        self._stale.add(records.inventory_id)
+
+    async def reread_approval(self, records: ProjectRecords) -> str:
+        """The plan hash that a person has approved, read now."""
+        try:
+            head = await self._cluster.get(CONFIG_MAPS, self._namespace, records.inventory_id)
+        except NotFound:
+            return ""
+        # `approve` touches only the annotation; any other change of the head is a second writer.
+        where = f"ConfigMap {self._namespace}/{records.inventory_id}"
+        if parse_head(head.get("data") or {}, where=where) != records.head:
+            self.forget(records)
+            raise _two_writers(where)
+        records.versions[records.inventory_id] = head["metadata"]["resourceVersion"]
+        records.approved = (head["metadata"].get("annotations") or {}).get(marks.APPROVED, "")
+        return records.approved
+
+    async def approve(self, records: ProjectRecords, plan_hash: str) -> None:
+        """Sign a plan hash; it is used up by the prune that it lets through."""
+        if records.head is None:
+            raise RecordsUnusable(
+                what="has no inventory", where=f"project {records.project}", mend="let it be synced once"
+            )
+        await self._put(records, records.inventory_id, "head", format_head(records.head), approved=plan_hash)
+
+    async def write(
+        self, records: ProjectRecords, head: Head, change: Rewrite, *, approval_used: bool = False
+    ) -> None:
+        """Write what changed: shards, head, then the deletes of emptied shards."""
+        for number, shard in change.shards.items():
+            data = {"objects": shard.objects, "hash": shard.hash, "previous": shard.previous}
+            await self._put(records, f"{records.inventory_id}-{number}", "shard", data)
+        if head != records.head or approval_used:
+            await self._put_head(records, head, approval_used=approval_used)
+        records.inventory = change.inventory
+        for number in change.drop:
+            await self._drop(records, f"{records.inventory_id}-{number}")
+
+    async def _put_head(self, records: ProjectRecords, head: Head, *, approval_used: bool) -> None:
+        name = records.inventory_id
+        for last_try in (False, True):
+            approved = "" if approval_used else records.approved
+            try:
+                await self._put(records, name, "head", format_head(head), approved=approved)
+                break
+            except TwoWriters:
+                # A person may have approved in the meantime, which is no second writer.
+                if last_try or name not in records.versions:
+                    self.forget(records)
+                    raise
+                await self.reread_approval(records)
+        records.head = head
+        records.approved = "" if approval_used else records.approved
+
+    async def write_status(self, records: ProjectRecords, data: Mapping[str, str]) -> None:
+        """Write the status beside the inventory; nothing where it says the same already."""
+        if dict(records.status) == dict(data):
+            return
+        name = f"{records.inventory_id}-status"
+        await self._put(records, name, "status", data)
+        records.status = data
+
+    async def _put(
+        self, records: ProjectRecords, name: str, part: str, data: Mapping[str, str], *, approved: str = ""
+    ) -> None:
+        version = records.versions.get(name, _ABSENT)
+        metadata: dict[str, Any] = {"name": name, "namespace": self._namespace, "labels": self._labels(part)}
+        metadata["annotations"] = {marks.PROJECT: records.project}
+        if approved:
+            metadata["annotations"][marks.APPROVED] = approved
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+        manager = marks.RECORDS_MANAGER
+        try:
+            if version == _ABSENT:
+                written = await self._cluster.create(
+                    CONFIG_MAPS, self._namespace, body, field_manager=manager
+                )
+            else:
+                metadata["resourceVersion"] = version
+                written = await self._cluster.update(
+                    CONFIG_MAPS, self._namespace, name, body, field_manager=manager
+                )
+        except AlreadyExists as error:
+            self.forget(records)
+            raise TwoWriters(
+                what="exists already, but is not among the records that were read",
+                where=f"ConfigMap {self._namespace}/{name}",
+                mend=f"if it stays so, give it back its label {marks.RECORDS_LABEL}={self._instance}",
+            ) from error
+        except (Conflict, NotFound) as error:
+            found = await self._as_sent(name, body)
+            if found is None:
+                if part != "head":
+                    self.forget(records)
+                raise _two_writers(f"ConfigMap {self._namespace}/{name}") from error
+            written = found
+        except ClusterError as error:
+            # It may have been written all the same: read before the next try.
+            self.forget(records)
+            raise RecordsUnusable(
+                what=f"could not be written: {error.what}",
+                where=f"ConfigMap {self._namespace}/{name}",
+                mend=error.mend,
+            ) from error
+        records.versions[name] = written["metadata"]["resourceVersion"]
+        records.uids[name] = written["metadata"]["uid"]
+
+    async def _as_sent(self, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """
+        What lies there, if it is exactly what we sent; None otherwise, also where it cannot be read.
+
+        An update whose answer got lost is sent again by the HTTP client, and then conflicts with
+        itself; that is no second writer.
+        """
+        try:
+            found = await self._cluster.get(CONFIG_MAPS, self._namespace, name)
+        except ClusterError:
+            return None
+        metadata, sent = found["metadata"], body["metadata"]
+        same = (found.get("data") or {}) == body["data"] and all(
+            metadata.get(key, {}) == sent[key] for key in ("labels", "annotations")
+        )
+        return found if same else None
+
+    async def _drop(self, records: ProjectRecords, name: str) -> None:
+        version = records.versions.pop(name, _ABSENT)
+        if version == _ABSENT:
+            return
+        await self._cluster.delete(
+            CONFIG_MAPS, self._namespace, name, uid=records.uids.pop(name), resource_version=version
+        )
+
+    def _labels(self, part: str) -> dict[str, str]:
+        return {marks.RECORDS_LABEL: self._instance, marks.PART_LABEL: part}
+
+
+def _part(item: Mapping[str, Any]) -> str:
+    return str((item["metadata"].get("labels") or {}).get(marks.PART_LABEL, ""))
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _two_writers(where: str) -> TwoWriters:
+    return TwoWriters(
+        what="was written by somebody else in the meantime",
+        where=where,
+        mend="the next run reads it again; if it repeats, two services run with the same --instance",
+    )

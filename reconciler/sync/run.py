@@ -1,0 +1,368 @@
+"""
+One run of a manifest project: the list of steps, and what they found, as a report.
+
+    read git -> compare with records and cluster -> record -> apply -> prune -> record -> report
+
+Each step takes values and gives values; what may be done is decided in plan.py and
+guard.py. A run that cannot read something completely does nothing for what that covers,
+and prunes nothing at all.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.cluster.client import Cluster
+from reconciler.cluster.errors import ClusterError
+from reconciler.cluster.resource import Resource
+from reconciler.config.models import ManifestProject
+from reconciler.git.globs import FileLimits
+from reconciler.git.mirror import Revision
+from reconciler.manifests import order
+from reconciler.manifests.identity import ObjectRef, split_api_version
+from reconciler.manifests.manifest import Manifest, ManifestSet
+from reconciler.sync import marks
+from reconciler.sync.apply import Applying, ApplyPass, Kinds, Unchanged
+from reconciler.sync.claims import Claims
+from reconciler.sync.compare import Comparison, compare
+from reconciler.sync.findings import Findings
+from reconciler.sync.inventory import Record
+from reconciler.sync.leaving import Decision, Leaving
+from reconciler.sync.live import LiveObjects
+from reconciler.sync.outcome import (
+    BAD,
+    ObjectReport,
+    ProjectReport,
+    State,
+)
+from reconciler.sync.passing import NoTimings, Timings
+from reconciler.sync.plan import Candidate, Live, Plan, Step
+from reconciler.sync.prune import PrunePass, Pruning
+from reconciler.sync.readiness import Readiness
+from reconciler.sync.recording import Recording
+from reconciler.sync.records import ProjectRecords, Records
+from reconciler.sync.source import Source
+from reconciler.sync.walk import Walk
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, ObjectReport], None]
+"""Told of every object as it changes; project id first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to make real, and how long to stay with it."""
+
+    project: ManifestProject
+    revision: Revision
+    source: Source
+    limits: FileLimits
+    wait: bool = True
+    """Wait until all objects are ready, not only those that others need."""
+    waiting: Callable[[ProjectReport], None] = lambda _report: None
+    """Told how things are when all is sent and only waiting is left."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a newer request or the end of the service makes this one pointless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What all runs of one instance share."""
+
+    cluster: Cluster
+    instance: str
+    records: Records
+    records_namespace: str
+    live: LiveObjects
+    readiness: Readiness
+    claims: Claims = field(default_factory=Claims)
+    progress: Progress = lambda _project, _report: None
+    timings: Timings = field(default_factory=NoTimings)
+
+
+class Run:
+    """The steps of one run, and what they share."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        request: Request,
+        kinds: Kinds,
+        key: bytes,
+        manifests: ManifestSet,
+        records: ProjectRecords,
+    ) -> None:
+        self.parts = parts
+        self.request = request
+        self.project = request.project
+        self.kinds = kinds
+        self.key = key
+        self.manifests = manifests
+        self.records = records
+        self.manager = marks.field_manager(self.project.id)
+        self.declared = {m.ref: m for m in manifests.manifests}
+        self.unusable = manifests.claimed - self.declared.keys()
+        self.sent: ApplyPass | None = None
+        self.claimed: Mapping[ObjectRef, str] = {}
+        self.elsewhere: Mapping[ObjectRef, str] = {}
+        self.findings = Findings(
+            self.project.id,
+            manifests,
+            revision=request.revision,
+            dry_run=self.project.dry_run_strategy != "none",
+            progress=parts.progress,
+        )
+        self.recording = Recording(
+            parts.records,
+            records,
+            project=self.project.id,
+            instance=parts.instance,
+            active=self.project.dry_run_strategy == "none",
+        )
+        self.leaving = Leaving(
+            self.project,
+            manifests,
+            records,
+            records=parts.records,
+            recording=self.recording,
+            kinds=kinds,
+            findings=self.findings,
+            make_pass=self._prune_pass,
+        )
+
+    async def carry_out(self) -> ProjectReport:
+        """All steps, in their order; raises what makes the run as a whole impossible."""
+        self.claimed = self.parts.claims.take(self.project.id, self.manifests.claimed)
+        left = self.records.inventory.records.keys() - self.manifests.claimed
+        if any(ref.kind in _CONTAINERS for ref in left):
+            self.elsewhere = await self.parts.records.of_others(self.project.id)
+        if self.project.strict and self.manifests.problems:
+            return self.findings.report(
+                None, reason_first="strict: nothing is applied while a manifest has an error"
+            )
+        compared = await self._compare()
+        if damage := self._damage(compared):
+            compared = await self._compare(everywhere=True)
+        work = self._adopt_strays(compared, damage)
+        nodes = [order.Node(m.ref, m.depends_on, m.defines) for m in self.declared.values()]
+        # What is named but cannot be applied blocks those that need it; only a name that git does
+        # not hold at all makes them invalid themselves.
+        graph = order.build(nodes, known={c.ref for c in work.candidates} | self.unusable)
+        self.findings.refusals(work, graph, compared, self.records.inventory.records)
+        if self.project.dry_run_strategy == "client":
+            self.findings.dry_run(work)
+            return self.findings.report(None)
+        await self.recording.before(_new_record(step) for step in work.steps)
+        lost = await self._apply(work, graph, compared.live)
+        decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
+        # What nothing new may stand in for goes at once, the rest when the new is well.
+        kept = await self._prune(decision.candidates, graph)
+        if self.request.wait and not lost and not self._stopped:
+            lost = await self._await_ready(compared.live)
+            kept = await self._prune(kept, graph)
+        if not lost and not self._stopped:
+            self.leaving.report_kept(kept, waited=self.request.wait)
+        self.recording.gone(work.gone)
+        complete = not lost and not self._stopped
+        settled = self.recording.approved or not (work.candidates or compared.strays or compared.unread)
+        report = self.findings.report(decision.held, stopped=self._stopped)
+        await self.recording.after(report if complete else None, sound=complete and settled)
+        if lost:
+            raise lost
+        return report
+
+    @property
+    def _stopped(self) -> bool:
+        return self.request.stop.is_set()
+
+    # -- compare ---------------------------------------------------------------------
+
+    def _mark(self, manifest: Manifest) -> str:
+        return marks.applied_mark(self.key, manifest.ref, manifest.api_version, manifest.digest)
+
+    async def _compare(self, *, everywhere: bool = False) -> Comparison:
+        return await compare(
+            self.manifests,
+            self.records.inventory.records,
+            live_objects=self.parts.live,
+            discovery=self.kinds.discovery,
+            inventory=self.records.inventory_id,
+            policy=self.project.inventory_policy,
+            mark=self._mark,
+            records_namespace=self.parts.records_namespace,
+            claimed=self.claimed,
+            elsewhere=self.elsewhere,
+            everywhere=everywhere,
+        )
+
+    def _damage(self, compared: Comparison) -> str:
+        """Why the records cannot be fully believed; "" if they can."""
+        marked = bool(compared.strays) or any(
+            found.owner == self.records.inventory_id for found in compared.live.values()
+        )
+        if self.records.head is None and marked:
+            return "the inventory is missing while objects with our mark exist"
+        return self.records.inventory.damage
+
+    def _adopt_strays(self, compared: Comparison, damage: str) -> Plan:
+        """
+        The plan, with records that were lost: what carries our mark is recorded again, and held.
+
+        A mark alone never proves ownership, so the damage stays noted until a person
+        approves the very list, or nothing is left to be pruned.
+        """
+        work, lost = compared.plan, compared.stray_plan
+        if not damage:
+            return work
+        self.findings.warn(f"inventory not to be believed: {damage}; nothing is pruned without approval")
+        self.recording.adopt(compared.strays, damage=damage)
+        return replace(
+            work,
+            candidates=(*work.candidates, *lost.candidates),
+            refusals=(*work.refusals, *lost.refusals),
+        )
+
+    # -- apply -------------------------------------------------------------------------
+
+    async def _apply(
+        self, work: Plan, graph: order.Graph, live: Mapping[ObjectRef, Live]
+    ) -> ClusterError | None:
+        steps = {step.wanted.manifest.ref: step for step in work.steps}
+        records = self.records.inventory.records
+        unchanged = {
+            ref: Unchanged(self._resource(ref), records[ref].uid, live[ref].resource_version)
+            for ref in work.unchanged
+        }
+        acting = [
+            ref
+            for layer in graph.layers
+            for ref in layer
+            if (ref in steps or ref in unchanged) and ref not in graph.invalid
+        ]
+        going = set(acting)
+        bad = [ref for ref in {*self.findings.reports, *graph.invalid, *self.unusable} if ref not in going]
+        bad += [candidate.ref for candidate in work.candidates]
+        applying = ApplyPass(
+            Walk(acting, graph.needs, bad=bad),
+            steps,
+            unchanged,
+            cluster=self.parts.cluster,
+            kinds=self.kinds,
+            readiness=self.parts.readiness,
+            settings=Applying(
+                manager=self.manager,
+                timeout=self.project.reconcile_timeout,
+                wait=False,
+                dry_run=self.project.dry_run_strategy == "server",
+            ),
+            body=self._body,
+            stop=self.request.stop,
+            save=lambda: self._save(applying.applied.values(), (), applying.reports),
+            timings=self.parts.timings,
+            progress=self.findings.tell,
+        )
+        await applying.run()
+        self.recording.applied(applying.applied.values())
+        self.sent = applying
+        for report in (*applying.reports.values(), *applying.blocked()):
+            self.findings.take(report)
+        return applying.lost
+
+    async def _await_ready(self, live: Mapping[ObjectRef, Live]) -> ClusterError | None:
+        """Wait for all that was sent, or is as git has it, and of which nothing was heard yet."""
+        sent = self.sent
+        if sent is None or self.project.dry_run_strategy != "none":
+            return None
+        records = {**self.records.inventory.records, **sent.applied}
+        waiting = {}
+        for ref, report in sent.reports.items():
+            if report.outcome in BAD or report.health:
+                continue
+            resource, generation = sent.generations.get(ref) or (self._resource(ref), 0)
+            version = "" if ref in sent.applied else live[ref].resource_version
+            waiting[ref] = Unchanged(resource, records[ref].uid, version, generation)
+        pending = ApplyPass(
+            Walk(sorted(waiting), {}),
+            {},
+            waiting,
+            so_far={ref: sent.reports[ref] for ref in waiting},
+            cluster=self.parts.cluster,
+            kinds=self.kinds,
+            readiness=self.parts.readiness,
+            settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
+            body=self._body,
+            stop=self.request.stop,
+            save=lambda: self._save((), (), pending.reports),
+            timings=self.parts.timings,
+            progress=self.findings.tell,
+        )
+        if sent.applied:
+            pending.wrote()
+        await pending.run()
+        for report in pending.reports.values():
+            self.findings.take(report)
+        return pending.lost
+
+    async def _save(
+        self,
+        applied: Iterable[Record],
+        gone: Iterable[ObjectRef],
+        reports: Mapping[ObjectRef, ObjectReport],
+    ) -> None:
+        self.recording.applied(applied)
+        self.recording.gone(gone)
+        await self.recording.save()
+        interim = self.findings.report(None, stopped=True, so_far=reports.values())
+        self.request.waiting(replace(interim, state=State.PROGRESSING))
+
+    def _resource(self, ref: ObjectRef) -> Resource | None:
+        manifest = self.declared[ref]
+        return self.kinds.discovery.find(ref.group, split_api_version(manifest.api_version)[1], ref.kind)
+
+    async def _body(self, step: Step) -> bytes:
+        manifest = step.wanted.manifest
+        return marks.render(
+            await self.request.source.body(manifest),
+            manifest.ref,
+            instance=self.parts.instance,
+            project=self.project.id,
+            inventory=self.records.inventory_id,
+            applied=step.wanted.mark,
+        )
+
+    # -- prune -------------------------------------------------------------------------
+
+    async def _prune(self, candidates: Sequence[Candidate], graph: order.Graph) -> tuple[Candidate, ...]:
+        if self._stopped:
+            return tuple(candidates)
+        return await self.leaving.prune(candidates, graph, waited=self.request.wait)
+
+    def _prune_pass(
+        self, walk: Walk, candidates: Mapping[ObjectRef, tuple[Candidate, Resource]]
+    ) -> PrunePass:
+        pruning = PrunePass(
+            walk,
+            candidates,
+            cluster=self.parts.cluster,
+            readiness=self.parts.readiness,
+            settings=Pruning(
+                inventory=self.records.inventory_id,
+                propagation=self.project.prune_propagation_policy,
+                timeout=self.project.prune_timeout,
+            ),
+            stop=self.request.stop,
+            save=lambda: self._save((), pruning.gone, pruning.reports),
+            timings=self.parts.timings,
+            progress=self.findings.tell,
+        )
+        return pruning
+
+
+_CONTAINERS = frozenset({"Namespace", "CustomResourceDefinition"})
+
+
+def _new_record(step: Step) -> Record:
+    manifest = step.wanted.manifest
+    return Record(manifest.ref, manifest.api_version)

@@ -1,0 +1,143 @@
+"""
+Prepares runs: what all of them share (kinds, key, records) and what each one reads first.
+
+    read git -> compare with records and cluster -> record -> apply -> prune -> record -> report
+
+run.py carries out the rest. Reads the cluster's kinds and our key once; what may be minutes
+old is asked for again before anything is concluded from it.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from reconciler.cluster.discovery import Discovery
+from reconciler.cluster.errors import DiscoveryIncomplete
+from reconciler.manifests.manifest import ManifestSet, Scope
+from reconciler.sync.apply import Kinds
+from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.records import ProjectRecords
+from reconciler.sync.run import Parts, Request, Run
+
+KINDS_AGE: Final = 60.0
+"""s; projects that are compared at about the same time share what is known of the kinds."""
+
+
+class Runner:
+    """Makes projects real for one instance; all state that outlives a run is in its parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kinds: Kinds | None = None
+        self._refreshed = 0.0
+        self._key: bytes | None = None
+        self._setup = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Ask the API server anew which kinds there are; called before a periodic comparison."""
+        now = asyncio.get_running_loop().time()
+        if self._kinds is None or now - self._refreshed > KINDS_AGE:
+            self._kinds = Kinds(self._parts.cluster, await self._parts.cluster.discover())
+            self._refreshed = now
+
+    async def is_approved(self, project: str, plan_hash: str) -> bool:
+        """Whether a person has approved what is held: one GET of the project's head."""
+        records = await self._parts.records.of(project)
+        return await self._parts.records.reread_approval(records) == plan_hash
+
+    def retain(self, projects: Collection[str]) -> None:
+        """These are all projects there are now: the others claim nothing any more."""
+        self._parts.claims.retain(projects)
+
+    async def prepare(self, *, write: bool) -> None:
+        """What every run needs of the cluster; early, while git is asked, it costs no time of its own."""
+        await self._prepare(write=write)
+
+    async def _prepare(self, *, write: bool) -> tuple[Kinds, bytes]:
+        async with self._setup:
+            if self._kinds is None:
+                await self.refresh()
+            key = self._key or await self._parts.records.key()
+            if key is None and write:
+                await self._parts.records.prepare()
+                key = await self._parts.records.make_key()
+            self._key = key
+        if self._kinds is None:
+            raise RuntimeError("refresh() leaves kinds")
+        # A dry run where there is no key yet: any key does, since nothing was ever applied with one.
+        return self._kinds, key or secrets.token_bytes()
+
+    async def run(self, request: Request) -> ProjectReport:
+        """
+        Carry out one run.
+
+        Raises GitError, ClusterError or SyncError when the run as a whole cannot be made;
+        what fails for single objects is in the report.
+        """
+        started = time.monotonic()
+        try:
+            report = await self._run(request)
+        finally:
+            # The processes that read the mirror are not kept at rest.
+            await asyncio.to_thread(request.source.close)
+        return replace(report, duration=time.monotonic() - started)
+
+    async def _run(self, request: Request) -> ProjectReport:
+        dry = request.project.dry_run_strategy != "none"
+        kinds, key = await self._prepare(write=not dry)
+        manifests = await self._read(request, kinds)
+        records = await self._parts.records.of(request.project.id)
+        await _know_recorded_kinds(kinds, records)
+        run = Run(self._parts, request, kinds, key, manifests, records)
+        return await run.carry_out()
+
+    async def _read(self, request: Request, kinds: Kinds) -> ManifestSet:
+        project = request.project
+
+        unknown = False
+
+        def scope(group: str, version: str, kind: str) -> Scope:
+            nonlocal unknown
+            found = scope_of(kinds.discovery, group, version, kind)
+            unknown = unknown or found is Scope.UNKNOWN
+            return found
+
+        async def read() -> ManifestSet:
+            return await request.source.manifests(
+                request.revision,
+                project.paths,
+                limits=request.limits,
+                default_namespace=project.default_namespace,
+                scope=scope,
+            )
+
+        before = kinds.discovery
+        manifests = await read()
+        if unknown:
+            # A definition may have arrived since (gitlab-agent.md 2.6).
+            await kinds.refresh(before)
+            manifests = await read()
+        return manifests
+
+
+async def _know_recorded_kinds(kinds: Kinds, records: ProjectRecords) -> None:
+    """What we know of the kinds may be minutes old: "not served" forgets objects, so ask again first."""
+    before = kinds.discovery
+    for group, kind in {(ref.group, ref.kind) for ref in records.inventory.records}:
+        if not before.is_incomplete(group) and before.preferred(group, kind) is None:
+            await kinds.refresh(before)
+            return
+
+
+def scope_of(discovery: Discovery, group: str, version: str, kind: str) -> Scope:
+    """Where objects of a kind live; UNKNOWN also where the server could not say."""
+    try:
+        resource = discovery.find(group, version, kind)
+    except DiscoveryIncomplete:
+        return Scope.UNKNOWN
+    if resource is None:
+        return Scope.UNKNOWN
+    return Scope.NAMESPACED if resource.namespaced else Scope.CLUSTER

@@ -1,0 +1,65 @@
+"""
+Writes each project's status beside its inventory, newest only, never in the way of a sync.
+
+Level-triggered: a status that is replaced before it was written is never written. What
+cannot be written now is tried again; the log has said it all already.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from reconciler.errors import ReconcilerError
+from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.records import Records
+from reconciler.sync.status import status_data
+
+log = logging.getLogger(__name__)
+
+RETRY: Final = 10.0  # s
+SETTLE: Final = 1.0
+"""s that a status must hold before it is written: most syncs are over by then, and cost one write less."""
+
+
+class StatusWriter:
+    """One for an instance; `run` belongs to the service's task group."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._newest: dict[str, ProjectReport] = {}
+        self._wake = asyncio.Event()
+
+    def note(self, report: ProjectReport) -> None:
+        """A project has a new report; a dry run's, and "not looked at yet", replace nothing."""
+        if not report.recorded:
+            return
+        self._newest[report.project] = report
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Nothing may be written any more: all is paused."""
+        self._newest.clear()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(SETTLE)
+            self._wake.clear()
+            if not await self.flush():
+                await asyncio.sleep(RETRY)
+                self._wake.set()
+
+    async def flush(self) -> bool:
+        """Write what is waiting; False if something could not be written and waits on."""
+        clean = True
+        for project, report in tuple(self._newest.items()):
+            try:
+                await self._records.write_status(await self._records.of(project), status_data(report))
+            except ReconcilerError as error:
+                log.warning("project %s: its status is not written: %s", project, error)
+                clean = False
+                continue
+            if self._newest.get(project) is report:
+                del self._newest[project]
+        return clean

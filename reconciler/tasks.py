@@ -1,0 +1,33 @@
+"""
+A task group whose one expected failure comes out as itself.
+
+`asyncio.TaskGroup` wraps whatever ends it in an exception group, also an error that its own
+body raises. Our errors have one shape and one line; a bug stays a group with its traceback.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from reconciler.errors import ReconcilerError
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """As `asyncio.TaskGroup`; if nothing but ReconcilerErrors ended it, the first of them is raised."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        expected, others = group.split(ReconcilerError)
+        if others is not None or expected is None:
+            raise
+        raise first_of(expected) from None
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain exception in nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
