@@ -1,0 +1,140 @@
+"""
+`make demo`: the service runs, the visitor watches it, tries things, and ends it by Ctrl-C.
+
+Looks at the cluster all the time and tells what has changed. Neighbours: service.py (the
+process), observed.py (the cluster), table.py (how it looks).
+"""
+
+import asyncio
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo import declared, repositories, table
+from demo.errors import DemoError
+from demo.observed import Observed, Observer, Recorded
+from demo.service import Service, command
+from demo.target import Target
+from reconciler.cluster.client import connect
+from reconciler.cluster.errors import ClusterError
+from reconciler.service.options import DEFAULT_RECORDS_NAMESPACE
+from reconciler.sync.status import StoredStatus
+
+LOOK = 0.25  # s between two looks at our own cluster; a dozen small requests each
+LOOK_FAR = 1.0  # s; a visitor's cluster has other things to do
+FIRST_LIMIT = 600.0  # s for the first sync; two on a local cluster, minutes where images are pulled
+PROBLEMS = 5  # objects of a project that are named when it is not well
+
+
+async def run(target: Target, service: Service, repos: repositories.Repositories) -> None:
+    """Show the first sync, say what to try, tell what happens; until cancelled, or what runs has ended."""
+    wanted = declared.read(repos.projects)
+    async with connect(kubeconfig=target.kubeconfig, context=target.context) as cluster:
+        observer = Observer(
+            cluster, wanted, instance=repositories.AGENT, records_namespace=DEFAULT_RECORDS_NAMESPACE
+        )
+        observed = await _first_sync(observer, wanted, target, service)
+        for its in observed.values():
+            _print_problems(its.project, its.status)
+        print(suggestions(target, repos.projects["shop"]), flush=True)
+        await _tell_changes(observer, target, service)
+
+
+async def _first_sync(
+    observer: Observer, wanted: Sequence[declared.Declared], target: Target, service: Service
+) -> dict[str, Observed]:
+    started = time.monotonic()
+    settled: dict[str, float] = {}
+    with table.shown() as shown:
+        while True:
+            _raise_if_ended(target, service)
+            observed = await observer.look(now=time.time())
+            now = time.monotonic() - started
+            for its in observed.values():
+                if its.settled:
+                    settled.setdefault(its.project, now)
+            shown.show(_row(its, wanted, settled.get(its.project, now)) for its in observed.values())
+            if len(settled) == len(observed):
+                return observed
+            if now > FIRST_LIMIT:
+                raise DemoError(
+                    what=f"the first sync was not over after {FIRST_LIMIT:g} s",
+                    where="reconciler run",
+                    mend=f"look into its log, {service.log}",
+                )
+            await asyncio.sleep(_pause(target))
+
+
+async def _tell_changes(observer: Observer, target: Target, service: Service) -> None:
+    known = await observer.recorded()
+    while True:
+        await asyncio.sleep(_pause(target))
+        _raise_if_ended(target, service)
+        try:
+            recorded = await observer.recorded()
+        except ClusterError as error:
+            print(f"{_clock()} cannot look: {error}", flush=True)
+            continue
+        for project, now in recorded.items():
+            before = known.get(project)
+            if before is None or now.status != before.status:
+                _print_change(project, before, now)
+                known[project] = now
+
+
+def _pause(target: Target) -> float:
+    return LOOK_FAR if target.context else LOOK
+
+
+def _raise_if_ended(target: Target, service: Service) -> None:
+    if (gone := target.ended() or service.ended()) is not None:
+        raise gone
+
+
+def _row(its: Observed, wanted: Sequence[declared.Declared], seconds: float) -> table.Row:
+    total = sum(one.project == its.project for one in wanted)
+    return table.Row(
+        its.project, its.commit, its.state, total, len(its.objects), its.ready, its.failed, seconds
+    )
+
+
+def _print_change(project: str, before: Recorded | None, now: Recorded) -> None:
+    status = now.status
+    numbers = ", ".join(f"{status.counts.get(name, 0)} {name}" for name in ("objects", "ready", "failed"))
+    had = before.inventory if before else frozenset()
+    news = [f"new: {ref}" for ref in sorted(now.inventory - had)]
+    news += [f"pruned: {ref}" for ref in sorted(had - now.inventory)]
+    line = f"{_clock()} {project} {status.commit[: table.COMMIT] or '-'} {status.state}: {numbers}"
+    print("; ".join([line, *news]), flush=True)
+    _print_problems(project, status)
+
+
+def _print_problems(project: str, status: StoredStatus | None) -> None:
+    if status is None:
+        return
+    if status.reason and not status.objects:
+        print(f"  {project}: {status.reason}", flush=True)
+    for entry in status.objects[:PROBLEMS]:
+        place = f" ({project}/{entry['file']}:{entry.get('line', 0)})" if entry.get("file") else ""
+        word = entry.get("outcome") or entry.get("status") or ""
+        text = entry.get("message") or entry.get("reason") or ""
+        print(f"  {word}: {entry.get('kind')} {entry.get('name')}{place}: {text}", flush=True)
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def suggestions(target: Target, shop: Path) -> str:
+    """What to try next, with commands that work as they are."""
+    context = f" --context {shlex.quote(target.context)}" if target.context else ""
+    kubeconfig = f" KUBECONFIG={target.kubeconfig}" if target.kubeconfig else ""
+    return f"""
+The service asks both repositories every second. In another terminal (Ctrl-C here ends it all):
+  first   cd {shop} && export{kubeconfig} PATH={command().parent}:$PATH
+  change  sed -i 's/replicas: 2/replicas: 3/' web.yaml && git commit -qam 'Three web servers'
+  break   sed -i 's/minutes: 45/minutes: many/' maintenance.yaml && git commit -qam 'Too long'
+          reconciler status --agent-name {repositories.AGENT}{context}     # then: git revert --no-edit HEAD
+  remove  git rm -q service.yaml && git commit -qm 'No Service'     # pruned: kubectl{context} get all -n shop
+"""
