@@ -1,0 +1,174 @@
+"""
+A gateway in front of the API server that counts requests and may act on each of them.
+
+It speaks TLS on both sides and HTTP/1.1 as our client does, so a test can end a process at an
+exact API call: before the server has heard of it, or after the server has answered.
+"""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from localcluster import ControlPlane
+from tests.fix_git import Authority, LoopThread
+
+SETTLE = 5.0  # s for requests that the server has already to be answered
+HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "content-length", "keep-alive"})
+
+
+class Moment(Enum):
+    """When the gateway calls back: around the one request that it was told to stop at."""
+
+    BEFORE = "before the server hears of it"
+    AFTER = "after the server has answered"
+
+
+class Fault(Enum):
+    """What happens to every request while it is set."""
+
+    CUT = "the connection is reset"
+    STALL = "nobody answers"
+
+
+class Gateway:
+    """`url` is the API server for those who trust `authority`; `count` requests came so far."""
+
+    def __init__(self, thread: LoopThread, control_plane: ControlPlane, authority: Authority) -> None:
+        self.count = 0
+        self.fault: Fault | None = None
+        self._method = ""
+        self._thread = thread
+        self._upstream = control_plane.url
+        self._trust = ssl.create_default_context(cafile=control_plane.ca_file)
+        self._stop_at: tuple[int, Moment] | None = None
+        self._callback: Callable[[], Any] = lambda: None
+        self._watches: set[asyncio.Task[Any]] = set()
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.url = f"https://localhost:{thread.call(self._start(authority.server))}"
+
+    def arm(self, at: int, moment: Moment, callback: Callable[[], Any], *, method: str = "") -> None:
+        """
+        Count from 0 again, and call back once at request number `at` (from 1); it gets no answer.
+
+        With `method` only requests of that method count.
+        """
+        self.count = 0
+        self._method = method
+        self._stop_at, self._callback = (at, moment), callback
+
+    def disarm(self) -> None:
+        """Count from 0 again and let everything through."""
+        self.count = 0
+        self._method = ""
+        self._stop_at = self.fault = None
+
+    def settle(self) -> None:
+        """Return when no request is on its way any more, watches cut."""
+        self._thread.call(self._settle())
+
+    def stop(self) -> None:
+        self._thread.call(self._stop())
+
+    def kubeconfig(self, like: Path, path: Path, authority: Authority) -> Path:
+        """Write a kubeconfig like another, but of this gateway."""
+        config = json.loads(like.read_text())
+        ca = path.with_suffix(".ca")
+        ca.write_bytes(authority.pem)
+        cluster = config["clusters"][0]["cluster"]
+        cluster.clear()
+        cluster.update({"server": self.url, "certificate-authority": str(ca)})
+        path.write_text(json.dumps(config))
+        return path
+
+    async def _start(self, context: ssl.SSLContext) -> int:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._trust, limit=0), auto_decompress=False
+        )
+        app = web.Application(client_max_size=16 * 1024**2)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "localhost", 0, ssl_context=context).start()
+        return int(self._runner.addresses[0][1])
+
+    async def _stop(self) -> None:
+        await self._settle()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _settle(self) -> None:
+        watches = tuple(self._watches)
+        for task in watches:
+            task.cancel()
+        async with asyncio.timeout(SETTLE):
+            await asyncio.gather(*watches, return_exceptions=True)
+            await self._idle.wait()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        counts = self._method in ("", request.method)
+        self.count += counts
+        stopping = counts and self._stop_at and self._stop_at[0] == self.count
+        moment = self._stop_at[1] if self._stop_at and stopping else None
+        if moment is Moment.BEFORE:
+            return self._end(request)
+        task = asyncio.current_task()
+        if task and ("watch" in request.query or self.fault):
+            self._watches.add(task)
+            task.add_done_callback(self._watches.discard)
+        match self.fault:
+            case Fault.CUT:
+                return _reset(request)
+            case Fault.STALL:
+                await asyncio.Event().wait()
+        if "watch" in request.query:
+            return await self._forward(request, moment)
+        self._busy += 1
+        self._idle.clear()
+        try:
+            return await self._forward(request, moment)
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
+
+    def _end(self, request: web.Request) -> web.StreamResponse:
+        self._stop_at = None
+        self._callback()
+        return _reset(request)
+
+    async def _forward(self, request: web.Request, moment: Moment | None) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        body = await request.read()
+        async with self._session.request(
+            request.method, self._upstream + request.path_qs, headers=headers, data=body or None
+        ) as reply:
+            if moment is Moment.AFTER:
+                if "watch" not in request.query:
+                    await reply.read()
+                return self._end(request)
+            answer = web.StreamResponse(
+                status=reply.status,
+                headers={n: v for n, v in reply.headers.items() if n.lower() not in HOP_BY_HOP},
+            )
+            with contextlib.suppress(ConnectionError):  # the client was killed
+                await answer.prepare(request)
+                async for piece in reply.content.iter_any():
+                    await answer.write(piece)
+                await answer.write_eof()
+            return answer
+
+
+def _reset(request: web.Request) -> web.Response:
+    if request.transport:
+        request.transport.abort()
+    return web.Response(status=503)  # nobody reads it

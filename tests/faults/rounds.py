@@ -1,0 +1,175 @@
+"""
+A repository that changes from round to round, and what must be true after each.
+
+Each round creates, changes and prunes 20 objects of three kinds; it is broken at one API call
+and put right by a normal run. The tests say how it breaks.
+"""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.sync import marks
+from reconciler.sync.outcome import State
+from tests.faults.gateway import Gateway, Moment
+from tests.fix_sync import Installation, Requests
+from tests.objects import config_map, manifest
+
+GROUP = 20
+"""Objects that each round creates, changes and prunes: 60 in all."""
+KINDS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
+LIMIT = 30.0  # s for one run of the command
+COMMAND = Path(sys.executable).with_name("reconciler")
+
+
+class Command:
+    """`reconciler sync` as a process of its own, on the other side of the gateway."""
+
+    def __init__(self, installation: Installation, kubeconfig: Path) -> None:
+        options = installation.options
+        self._arguments = [
+            str(COMMAND),
+            "sync",
+            f"--config={options.config}",
+            f"--instance={options.instance}",
+            f"--records-namespace={options.records_namespace}",
+            f"--data-dir={options.data_dir}",
+            f"--kubeconfig={kubeconfig}",
+            "--allow-local-repositories",
+        ]
+
+    def run(self) -> tuple[int, str]:
+        """Run to its end, or until a signal ends it; returns the exit code and all that it said."""
+        with subprocess.Popen(
+            self._arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as self._process:
+            said, _ = self._process.communicate(timeout=LIMIT)
+        return self._process.returncode, said
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a broken run ended; `reached`: it came to the call at which it was to break."""
+
+    code: int
+    said: str
+    reached: bool
+
+
+class Rounds:
+    """Rounds of one installation, after two whole ones that tell how many API calls a round has."""
+
+    def __init__(self, installation: Installation, gateway: Gateway, kubeconfig: Path) -> None:
+        self.command = Command(installation, kubeconfig)
+        self._installation = installation
+        self._gateway = gateway
+        self._number = 0
+        installation.configure(prune_limit="100%")
+        for number in (0, 1):
+            self._number = number
+            commit(installation, number)
+            gateway.disarm()
+            code, said = self.command.run()
+            assert code == 0, said
+        self.calls = gateway.count
+        assert self.calls > 3 * GROUP
+
+    def broken(
+        self, at: int, moment: Moment, how: Callable[[], Any], where: str, *, method: str = ""
+    ) -> Ended:
+        """
+        One round, broken by `how` at call `at` (of `method`, where given), then put right.
+
+        `where` names it in failures.
+        """
+        before = set(generation(self._number))
+        self._number += 1
+        wanted = commit(self._installation, self._number)
+        where = f"{where}, round {self._number}, call {at} of {self.calls}, {moment.value}"
+        with self._installation.recorded() as requests:
+            self._gateway.arm(at, moment, how, method=method)
+            code, said = self.command.run()
+            ended = Ended(code, said, self._gateway.count >= at)
+            self._gateway.settle()
+            self._gateway.disarm()
+            unknown = set(live(self._installation)) - self._installation.recorded_names()
+            assert not unknown, f"{where}: in the cluster and not in the inventory: {sorted(unknown)}"
+            report = self._installation.sync()
+        assert "Traceback" not in said, f"{where}: {said}"
+        assert report.state is State.SYNCED, f"{where}: {report}"
+        assert changing(live(self._installation)) == changing(wanted), where
+        assert self._installation.recorded_names() == set(wanted), f"{where}: inventory"
+        check_deletes(requests, before - set(wanted), where)
+        return ended
+
+
+def check_deletes(requests: Requests, left: set[str], where: str) -> None:
+    """Only what left git was deleted, and each object by one request."""
+    done = [asked for asked in requests.writes if asked.verb == "delete" and asked.code == 200]
+    of_objects = [asked for asked in done if not asked.name.startswith("reconciler-")]
+    wrong = {asked.name for asked in of_objects} - left
+    assert not wrong, f"{where}: deleted though git holds them: {sorted(wrong)}"
+    uids = Counter(asked.body["preconditions"]["uid"] for asked in of_objects)
+    twice = [uid for uid, count in uids.items() if count > 1]
+    assert not twice, f"{where}: deleted twice: {twice}"
+
+
+def generation(number: int) -> dict[str, dict[str, Any]]:
+    """What git holds in a round: two of three groups, with content that differs from any round before."""
+    groups = (number % 3, (number + 1) % 3)
+    return {
+        f"o{n:02}": _object(f"o{n:02}", n, str(number))
+        for g in groups
+        for n in range(g * GROUP, (g + 1) * GROUP)
+    }
+
+
+def _object(name: str, number: int, content: str) -> dict[str, Any]:
+    match number % 3:
+        case 0:
+            return config_map(name, **{f"r{content}": "x"})
+        case 1:
+            return manifest("v1", "Secret", name, data={f"r{content}": "eA=="})
+        case _:
+            ports = [{"name": f"r{content}", "port": 80}]
+            return manifest("v1", "Service", name, spec={"clusterIP": "None", "ports": ports})
+
+
+def commit(installation: Installation, number: int) -> dict[str, dict[str, Any]]:
+    """Make git hold a generation, three objects a file; returns it."""
+    objects = generation(number)
+    files: dict[str, list[dict[str, Any]] | None] = {f"f{n:02}.yaml": None for n in range(GROUP)}
+    for name, body in objects.items():
+        path = f"f{int(name[1:]) // 3:02}.yaml"
+        files[path] = [*(files[path] or []), body]
+    installation.commit(files)
+    return objects
+
+
+def live(installation: Installation) -> dict[str, dict[str, Any]]:
+    """Every object that carries our owner mark, by name; copies that controllers made are theirs."""
+    items = {
+        item["metadata"]["name"]: {**item, "kind": kind}
+        for kind, plural in KINDS.items()
+        for item in installation.api.get(installation.path(plural))["items"]
+        if marks.owner_of(item["metadata"]) == installation.inventory_id
+    }
+    return {name: item for name, item in items.items() if name.startswith("o")}
+
+
+def changing(objects: dict[str, dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
+    """Kind, and the names that change with each round, of manifests and of live objects alike."""
+
+    def part(body: dict[str, Any]) -> list[str]:
+        if body["kind"] == "Service":
+            return [port["name"] for port in body["spec"]["ports"]]
+        return sorted(body["data"])
+
+    return {name: (body["kind"], part(body)) for name, body in objects.items()}

@@ -1,0 +1,50 @@
+"""
+Fixtures around one real control plane for the whole test session.
+
+Each test gets a namespace of its own, so tests share the cluster and nothing in it. A test
+that kills or reconfigures the cluster starts one of its own with `localcluster.running`.
+"""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from localcluster import Api, ControlPlane, build, running
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is not cached before the first test, whose limit a build of minutes would break."""
+    if any("binaries" in getattr(item, "fixturenames", ()) for item in session.items):
+        build.ensure(say=session.config.get_terminal_writer().line)
+
+
+@pytest.fixture(scope="session")
+def binaries() -> build.Binaries:
+    """The cluster's binaries; a test that starts a cluster of its own asks for them."""
+    return build.ensure(say=print)
+
+
+@pytest.fixture(scope="session")
+def control_plane(binaries: build.Binaries) -> Iterator[ControlPlane]:
+    """A running cluster with the audit log on, for the whole session."""
+    with running(audit=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Api:
+    """A synchronous client with all rights, to prepare and to check."""
+    return control_plane.api()
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[str]:
+    """The name of a fresh namespace, in which pods can be created; nobody waits for its end."""
+    name = f"t-{uuid.uuid4().hex[:10]}"
+    api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    # Admission refuses pods until the controllers have made these.
+    api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+    api.until(f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt", bool)
+    yield name
+    api.delete(f"/api/v1/namespaces/{name}")

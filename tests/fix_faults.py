@@ -1,0 +1,38 @@
+"""
+A broken link between our command and the API server, and rounds of work that it breaks.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster import ControlPlane
+from tests.faults.gateway import Gateway
+from tests.faults.rounds import Rounds
+from tests.fix_git import Authority, LoopThread
+from tests.fix_sync import Installation
+
+
+@pytest.fixture
+def gateway(
+    server_thread: LoopThread, control_plane: ControlPlane, authority: Authority
+) -> Iterator[Gateway]:
+    """A gateway in front of the control plane, still without a fault."""
+    gateway = Gateway(server_thread, control_plane, authority)
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def gateway_kubeconfig(
+    gateway: Gateway, control_plane: ControlPlane, authority: Authority, tmp_path: Path
+) -> Path:
+    """The admin's kubeconfig, by way of the gateway."""
+    return gateway.kubeconfig(control_plane.kubeconfig, tmp_path / "gateway.json", authority)
+
+
+@pytest.fixture
+def rounds(installation: Installation, gateway: Gateway, gateway_kubeconfig: Path) -> Rounds:
+    """Two rounds are done and whole; more are the test's."""
+    return Rounds(installation, gateway, gateway_kubeconfig)

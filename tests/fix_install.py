@@ -1,0 +1,69 @@
+"""
+The install manifests in the shared cluster, and identities that have exactly their rights.
+
+Applied once a session and left there: a namespace that is being deleted would stand in the
+way of whoever needs it next.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster import Api, ControlPlane
+from tests.install.rendering import MANIFESTS, NAMESPACE, Applier, render
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A token of a ServiceAccount."""
+
+    token: str
+    kubeconfig: Path
+    api: Api
+    control_plane: ControlPlane
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What was asked with exactly this token, from the audit log."""
+        payload = self.token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        key, wanted = "authentication.kubernetes.io/credential-id", [f"JTI={claims['jti']}"]
+        events = self.control_plane.audit_events(claims["sub"])
+        return [event for event in events if event["user"]["extra"][key] == wanted]
+
+
+@pytest.fixture(scope="session")
+def applier(api: Api) -> Applier:
+    return Applier(api)
+
+
+@pytest.fixture(scope="session")
+def installed(api: Api, applier: Applier) -> str:
+    """`manifests` are applied; gives the namespace of the service."""
+    applier.apply(render(MANIFESTS))
+    api.until(f"/api/v1/namespaces/{NAMESPACE}/configmaps/kube-root-ca.crt", bool)
+    return NAMESPACE
+
+
+@pytest.fixture(scope="session")
+def identity(
+    control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Identity]:
+    """Get a new token for the ServiceAccount `reconciler` of a namespace, as a pod would."""
+
+    def get(namespace: str) -> Identity:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/reconciler/token"
+        token = api.post(path, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+        kubeconfig = json.loads(control_plane.kubeconfig.read_text())
+        kubeconfig["users"][0]["user"] = {"token": token}
+        written = tmp_path_factory.mktemp("identity") / "kubeconfig"
+        written.write_text(json.dumps(kubeconfig))
+        written.chmod(0o600)
+        own = Api(control_plane.url, ca_file=control_plane.ca_file, token=token)
+        return Identity(token, written, own, control_plane)
+
+    return get

@@ -1,0 +1,78 @@
+"""Where a kubectl is at hand: it makes of the manifests and of the documented examples what we test."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.install.rendering import MANIFESTS, ROOT, documents, of_kind, render
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
+
+DIRECTORIES = [".", "base", "everywhere", "guard", "secrets"]
+
+
+def kustomize(directory):
+    done = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return documents(done.stdout)
+
+
+def by_name(objects):
+    return {(its["kind"], its["metadata"]["name"]): its for its in objects}
+
+
+def example(first_line):
+    text = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for block in found if block.startswith(first_line)]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    shutil.copytree(MANIFESTS, tmp_path / "reconciler/manifests")
+    return tmp_path
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_kubectl_renders_what_the_tests_apply(directory):
+    assert by_name(kustomize(MANIFESTS / directory)) == by_name(render(MANIFESTS / directory))
+
+
+def test_no_directory_is_left_out():
+    found = {str(path.parent.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("kustomization.yaml")}
+    assert found == set(DIRECTORIES)
+
+
+def test_the_documented_image_and_configuration_repository_are_set(clone):
+    whole, _ = example("# kustomization.yaml")
+    (patches,) = example("patches:")
+    (clone / "kustomization.yaml").write_text(whole + patches)
+    pod = of_kind(kustomize(clone), "Deployment")["reconciler"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "registry.example.com/platform/reconciler:0.1.0"
+    assert "--agent-name=production" in pod["containers"][0]["args"]
+
+
+def test_the_documented_smaller_installation_binds_one_namespace(clone):
+    _, smaller = example("# kustomization.yaml")
+    (binding,) = example("# shop.yaml")
+    (clone / "kustomization.yaml").write_text(smaller)
+    (clone / "shop.yaml").write_text(binding)
+    objects = kustomize(clone)
+    assert set(of_kind(objects, "ClusterRoleBinding")) == {"reconciler-read"}
+    assert of_kind(objects, "RoleBinding")["reconciler-apply"]["metadata"]["namespace"] == "shop"
+
+
+def test_a_second_installation_has_names_and_subjects_of_its_own(clone):
+    whole, _ = example("# kustomization.yaml")
+    (clone / "kustomization.yaml").write_text(f"{whole}namespace: other\nnameSuffix: -two\n")
+    objects = kustomize(clone)
+    account = {"kind": "ServiceAccount", "name": "reconciler-two", "namespace": "other"}
+    bindings = [its for its in objects if its["kind"].endswith("RoleBinding")]
+    assert len(bindings) == 5
+    assert [its["subjects"] for its in bindings] == [[account]] * 5
+    assert (
+        not of_kind(objects, "ClusterRoleBinding").keys()
+        & of_kind(render(MANIFESTS), "ClusterRoleBinding").keys()
+    )

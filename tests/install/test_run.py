@@ -1,0 +1,225 @@
+"""The service as installed: admitted by the cluster, and at work with the rights it was given."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from localcluster import ApiError
+from reconciler.sync import marks
+from tests.fix_sync import of, outcomes
+from tests.install.rendering import MANIFESTS, RBAC, example, moved, of_kind, render
+from tests.localcluster.waiting import eventually
+from tests.objects import config_map, definition, deployment, manifest, text
+
+COMMAND = Path(sys.executable).with_name("reconciler")
+STOP_LIMIT = 20.0  # s from SIGTERM to the end
+DOCUMENTED_GROUP, DOCUMENTED_PLURAL = "platform.example.com", "maintenancewindows"
+
+
+def test_the_pod_is_admitted_under_the_restricted_policy_and_runs(api, installed):
+    pods = f"/api/v1/namespaces/{installed}/pods?labelSelector=app.kubernetes.io/name=reconciler"
+    found = api.until(
+        pods, lambda body: [its for its in body["items"] if its["status"].get("phase") == "Running"]
+    )
+    assert len(found["items"]) == 1
+    assert found["items"][0]["spec"]["serviceAccountName"] == "reconciler"
+
+
+def test_a_pod_with_more_rights_is_refused_in_its_namespace(api, installed):
+    pod = {"metadata": {"name": "root"}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        api.post(f"/api/v1/namespaces/{installed}/pods?dryRun=All", pod)
+
+
+class Running:
+    """`reconciler run` as a child process."""
+
+    def __init__(self, process, log):
+        self.process = process
+        self.log = log
+
+    def says(self, pattern):
+        """The match of a line of the log, which it waits for."""
+
+        def look():
+            assert self.process.poll() is None, f"it has ended:\n{self.log.read_text()}"
+            return re.search(pattern, self.log.read_text())
+
+        eventually(look)
+        return look()
+
+    def ready(self):
+        """Status and text of /readyz."""
+        address = self.says(r"/metrics are at (\S+:\d+)")[1]
+        try:
+            with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@contextmanager
+def running(directory, kubeconfig, *, instance, namespace):
+    log = directory / "log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)}
+    options = {
+        "config": directory / "config.yaml",
+        "instance": instance,
+        "kubeconfig": kubeconfig,
+        "records-namespace": namespace,
+        "data-dir": directory / "data",
+        "listen": "127.0.0.1:0",
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [COMMAND, "run", "--allow-local-repositories", *arguments],
+            stderr=stderr,
+            env=environment,
+            cwd=directory,
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(90)
+def test_a_whole_project_needs_no_right_that_is_missing(api, applier, installed, identity, repo, tmp_path):
+    """First as a person meets it: installed, not configured yet, then given a configuration."""
+    project = f"install-{uuid.uuid4().hex[:10]}"
+    group = f"{project}.example.com"
+    granted = json.dumps(example("install.md", "reconciler-custom-kinds")).replace(DOCUMENTED_GROUP, group)
+    applier.apply(json.loads(granted))
+    who = identity(installed)
+    first = repo.commit({"all.yaml": text(*objects(project, group))})
+
+    with running(tmp_path, who.kubeconfig, instance=project, namespace=installed) as service:
+        # Not ready, and why: there is no such file yet.
+        eventually(lambda: "config.yaml" in service.ready()[1])
+        assert service.ready()[0] == 503
+        entry = {"id": "shop", "url": repo.url, "interval": "1s", "default_namespace": project}
+        (tmp_path / "config.yaml").write_text(json.dumps({"gitops": {"manifest_projects": [entry]}}))
+        synced(api, installed, project, first)
+        assert service.ready()[0] == 200
+
+        base = f"/api/v1/namespaces/{project}"
+        assert api.get(f"{base}/configmaps/settings")["data"] == {"a": "1"}
+        assert api.exists(f"/apis/{group}/v1/namespaces/{project}/{DOCUMENTED_PLURAL}/nightly")
+        fewer = [its for its in objects(project, group, value="2") if its["metadata"]["name"] != "spare"]
+        synced(api, installed, project, repo.commit({"all.yaml": text(*fewer)}))
+        assert api.get(f"{base}/configmaps/settings")["data"] == {"a": "2"}
+        assert not api.exists(f"{base}/configmaps/spare")
+
+        started = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=STOP_LIMIT) == 0
+        assert time.monotonic() - started < STOP_LIMIT
+
+    requests = who.requests()
+    refused = [its["requestURI"] for its in requests if its["responseStatus"]["code"] in (401, 403)]
+    assert not refused
+    assert {"get", "list", "watch", "create", "update", "patch", "delete"} <= {
+        its["verb"] for its in requests
+    }
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    assert " failed at " not in log, "in sync at the second try only"
+
+
+def objects(project, group, *, value="1"):
+    """One project with every sort of thing: where it lives, a kind of its own, work, rights."""
+    kind = definition(group, kind="MaintenanceWindow")
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "update"]},
+        {"apiGroups": [group], "resources": [DOCUMENTED_PLURAL], "verbs": ["get"]},
+    ]
+    role = {"apiGroup": RBAC, "kind": "Role", "name": "editor"}
+    subject = {"kind": "ServiceAccount", "name": "web", "namespace": project}
+    return [
+        manifest("v1", "Namespace", project),
+        config_map("settings", a=value),
+        config_map("spare"),
+        manifest("v1", "ServiceAccount", "web"),
+        deployment("web"),
+        kind,
+        manifest(f"{group}/v1", "MaintenanceWindow", "nightly", spec={"minutes": 30}),
+        manifest(f"{RBAC}/v1", "Role", "editor", rules=rules),
+        manifest(f"{RBAC}/v1", "RoleBinding", "web-edits", roleRef=role, subjects=[subject]),
+        manifest("batch/v1", "Job", "migrate", spec=JOB),
+    ]
+
+
+JOB = {
+    "template": {
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "migrate", "image": "migrate:1"}]}
+    }
+}
+
+
+def synced(api, namespace, instance, commit):
+    """Wait until the records say that this commit is in sync."""
+    name = marks.inventory_id(instance, "shop")
+
+    def holds(body):
+        data = (body or {}).get("data", {})
+        return (data.get("state"), data.get("commit")) == ("synced", commit)
+
+    api.until(f"/api/v1/namespaces/{namespace}/configmaps/{name}", holds, seconds=30)
+
+
+@pytest.fixture
+def narrowed(api, applier, namespace):
+    """The base alone, in a namespace of its own, and nothing bound that applies."""
+    own = f"{namespace}-own"
+    parts = moved(render(MANIFESTS / "base"), namespace=own)
+    applier.apply(its for its in parts if its["kind"] not in ("Deployment", "ClusterRole"))
+    applier.apply(of_kind(render(MANIFESTS / "base"), "ClusterRole").values())
+    api.until(f"/api/v1/namespaces/{own}/serviceaccounts/reconciler", bool)
+    yield own
+    api.delete(f"/apis/{RBAC}/v1/clusterrolebindings/reconciler-read-{own}")
+    api.delete(f"/api/v1/namespaces/{own}")
+
+
+def test_with_less_bound_only_what_is_outside_fails(
+    applier, identity, make_installation, namespace, narrowed
+):
+    """docs/install.md, "Give it less": the base, and a RoleBinding in one namespace."""
+    (binding,) = moved(example("install.md", "reconciler-apply"), namespace=narrowed)
+    binding["metadata"]["namespace"] = namespace
+    applier.apply([binding])
+    who = identity(narrowed)
+    installation = make_installation(narrowed, kubeconfig=who.kubeconfig)
+    installation.configure(default_namespace=namespace)
+    installation.commit({
+        "inside.yaml": [config_map("inside"), deployment("web")],
+        "outside.yaml": [config_map("outside", namespace="default"), manifest("v1", "Namespace", "more")],
+        "secret.yaml": manifest("v1", "Secret", "password", stringData={"password": "hunter2"}),
+    })  # fmt: skip
+
+    report = installation.sync()
+
+    assert outcomes(report) == {
+        "inside": "created",
+        "web": "created",
+        "outside": "failed",
+        "more": "failed",
+        "password": "failed",
+    }
+    assert "may not patch configmaps in namespace default" in of(report, "outside").message
+    assert "may not patch namespaces" in of(report, "more").message
+    assert "may not list secrets" in of(report, "password").message
+    assert {of(report, name).reason for name in ("outside", "more", "password")} == {"Forbidden"}

@@ -1,0 +1,184 @@
+"""The records as they lie in the cluster: readable, small, and noticed when others write them."""
+
+import pytest
+
+from localcluster import Api
+from reconciler.sync import marks
+from reconciler.sync.outcome import State
+from tests.fix_sync import PROJECT, Installation, outcomes
+from tests.objects import config_map, deployment, manifest
+
+
+def test_head_and_shard_can_be_read_by_people(installation: Installation) -> None:
+    commit = installation.commit({"a.yaml": [config_map("a"), deployment("web", replicas=0)]})
+    installation.sync()
+    head, shard = installation.record(), installation.record("-0")
+    metadata = installation.get("configmaps", "a")["metadata"]
+    assert (head["data"]["project"], head["data"]["commit"]) == (PROJECT, commit)
+    assert (head["data"]["schema"], head["data"]["instance"]) == ("1", installation.namespace)
+    lines = shard["data"]["objects"].splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"apps/v1 Deployment {installation.namespace}/web uid=")
+    assert lines[1].startswith(f"v1 ConfigMap {installation.namespace}/a uid={metadata['uid']} fields=")
+
+
+def test_records_do_not_carry_the_label_of_objects(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    selector = f"?labelSelector={marks.INSTANCE_LABEL}={installation.namespace}"
+    items = installation.api.get(installation.path("configmaps") + selector)["items"]
+    assert [item["metadata"]["name"] for item in items] == ["a"]
+
+
+def test_object_is_in_the_inventory_before_it_is_created(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    with installation.recorded() as requests:
+        installation.sync()
+    written = [str(asked) for asked in requests.writes]
+    head, shard = f"configmaps/{installation.inventory_id}", f"configmaps/{installation.inventory_id}-0"
+    created = written.index("patch configmaps/a")
+    assert written.index(f"create {shard}") < written.index(f"create {head}") < created
+    assert created < written.index(f"update {shard}") < written.index(f"update {head}")
+
+
+def test_object_leaves_the_inventory_after_it_is_gone(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    installation.sync()
+    installation.commit({"a.yaml": config_map("a")})
+    with installation.recorded() as requests:
+        installation.sync()
+    order = [str(asked) for asked in requests.all if asked.verb in ("delete", "get", "update")]
+    shard = f"update configmaps/{installation.inventory_id}-0"
+    assert order.index("delete configmaps/b") < order.index("get configmaps/b") < order.index(shard)
+
+
+def test_failed_create_stays_in_the_inventory_until_it_is_seen_not_to_exist(
+    installation: Installation,
+) -> None:
+    installation.commit({"s.yaml": manifest("v1", "Service", "s", spec={"ports": [{"port": 0}]})})
+    installation.sync()
+    (record,) = installation.inventory().values()
+    assert (record.ref.name, record.uid) == ("s", "")
+    installation.commit({"s.yaml": config_map("a")})
+    assert installation.sync().state is State.SYNCED
+    assert installation.recorded_names() == {"a"}
+
+
+def test_last_object_leaves_no_shard_behind(installation: Installation) -> None:
+    installation.configure(prune_limit="100%")
+    installation.commit({"a.yaml": [config_map("a"), manifest("v1", "Secret", "s")]})
+    installation.sync()
+    installation.commit({"a.yaml": manifest("nowhere.example.com/v1", "Thing", "t")})
+    assert outcomes(installation.sync()) == {"a": "pruned", "s": "pruned", "t": "failed"}
+    assert installation.record("-0") is None
+    assert installation.record()["data"]["shards"] == ""
+
+
+def test_second_writer_is_noticed_and_not_overwritten(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    installation.sync()
+    path = installation.path("configmaps", installation.inventory_id + "-0")
+
+    def write_in_between(_project: str, report: object) -> None:
+        if str(getattr(report, "outcome", "")) == "updated":
+            installation.api.patch(path, {"metadata": {"labels": {"by": "another"}}})
+
+    installation.commit({"a.yaml": [config_map("a", a="2", b="3"), config_map("b")]})
+    report = installation.sync(progress=write_in_between)
+    assert report.state is State.FAILED
+    assert "written by somebody else" in report.reason
+    assert installation.record("-0")["metadata"]["labels"]["by"] == "another"
+    assert installation.sync().state is State.SYNCED
+
+
+def test_two_instances_do_not_touch_each_other(installation: Installation) -> None:
+    """The same repository and project under two names: the second is told whose the objects are."""
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    first = installation.options
+    installation.options = type(first)(
+        **{name: getattr(first, name) for name in first.__dataclass_fields__ if name != "instance"},
+        instance="another",
+    )
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert (report.state, outcomes(report)) == (State.FAILED, {"a": "blocked"})
+    assert requests.of_objects == []
+
+
+def test_records_namespace_is_made_where_it_is_missing(
+    installation: Installation, api: Api, namespace: str
+) -> None:
+    other = f"{namespace}-records"
+    first = installation.options
+    installation.options = type(first)(
+        **{name: getattr(first, name) for name in first.__dataclass_fields__ if name != "records_namespace"},
+        records_namespace=other,
+    )
+    installation.commit({"a.yaml": config_map("a")})
+    try:
+        assert installation.sync().state is State.SYNCED
+        assert api.exists(f"/api/v1/namespaces/{other}/configmaps/{installation.inventory_id}")
+    finally:
+        api.delete(f"/api/v1/namespaces/{other}")
+
+
+def test_records_of_a_later_release_are_left_alone(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    path = installation.path("configmaps", installation.inventory_id)
+    installation.api.patch(path, {"data": {"schema": "2"}})
+    installation.commit({"a.yaml": config_map("a", a="2")})
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert (report.state, requests.of_objects) == (State.FAILED, [])
+    assert "schema 2" in report.reason
+
+
+def test_key_that_cannot_be_used_stops_before_anything_is_applied(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    installation.api.post(installation.path("secrets"), {"metadata": {"name": marks.KEY_SECRET}})
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert (report.state, requests.of_objects) == (State.FAILED, [])
+    assert marks.KEY_SECRET in report.reason
+
+
+@pytest.mark.parametrize("change", [{}, {"b.yaml": config_map("b")}])
+def test_status_is_written_on_transitions_only(installation: Installation, change: dict[str, object]) -> None:
+    """A run that changes objects but not the state of the project changes its counts alone."""
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    before = installation.record("-status")
+    if change:
+        installation.commit(change)
+    with installation.recorded() as requests:
+        installation.sync()
+    wrote = f"update configmaps/{installation.inventory_id}-status" in map(str, requests.writes)
+    assert wrote == bool(change), requests.writes
+    assert before["data"]["state"] == "synced"
+    assert installation.record("-status")["data"]["counts"].startswith(f"objects={2 if change else 1} ")
+
+
+def test_status_names_every_object_that_is_not_well(installation: Installation) -> None:
+    bad = manifest("v1", "Service", "bad", spec={"ports": [{"port": 0}]})
+    installation.commit({"a.yaml": config_map("a"), "bad.yaml": bad})
+    installation.sync()
+    data = installation.record("-status")["data"]
+    assert data["state"] == "failed"
+    assert len(data["objects"].splitlines()) == 1
+    assert '"name":"bad"' in data["objects"]
+
+
+def test_records_of_a_later_release_stop_their_own_project_only(installation: Installation) -> None:
+    other = {"id": "other", "paths": [{"glob": "/other/*.yaml"}]}
+    installation.configure_projects([{"paths": [{"glob": "/*.yaml"}]}, other])
+    installation.commit({"a.yaml": config_map("a"), "other/b.yaml": config_map("b")})
+    installation.run()
+    head = installation.path("configmaps", installation.inventory_id)
+    installation.api.patch(head, {"data": {"schema": "2"}})
+    with installation.recorded() as requests:
+        shop, rest = installation.run().reports
+    assert (shop.state, rest.state) == (State.FAILED, State.SYNCED)
+    assert "schema 2" in shop.reason
+    assert requests.writes == []
