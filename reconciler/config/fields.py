@@ -30,6 +30,8 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 _NAME_MAX = 253
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_MANAGER_MAX = 128  # bytes, the API server's bound
 _SIZE = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|Ki|Mi|Gi)?")
 _SIZE_UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _PERCENT = re.compile(r"([0-9]{1,3})%")
@@ -244,6 +246,45 @@ def _prune_limit(value: object) -> models.PruneLimit:
     return models.PruneLimit(percent=int(found[1]))
 
 
+def _label_value(value: object) -> str:
+    text = _some_text(value)
+    if not _LABEL_VALUE.fullmatch(text):
+        mend = "write the value of the label cli-utils.sigs.k8s.io/inventory-id, for example 1-278964"
+        raise rule("this is not the value of a label", mend)
+    return text
+
+
+def _field_manager(value: object) -> str:
+    text = _some_text(value)
+    if len(text.encode()) > _MANAGER_MAX or not text.isprintable():
+        raise rule(
+            "this is not the name of a field manager",
+            "write it as metadata.managedFields shows it, for example kustomize-controller",
+        )
+    return text
+
+
+def _service_account(value: object) -> str:
+    mend = "write NAMESPACE/NAME of a ServiceAccount, for example shop/deployer"
+    namespace, slash, name = need_text(value, mend).partition("/")
+    if not slash or not _LABEL.fullmatch(namespace) or not _NAME.fullmatch(name) or len(name) > _NAME_MAX:
+        raise rule("this is not a ServiceAccount", mend)
+    return f"{namespace}/{name}"
+
+
+def _names(value: object, *, each: Callable[[object], str], what: str) -> list[str]:
+    if not isinstance(value, list):
+        raise rule(f"this must be a list, not {kind_of(value)}", f"write a list of {what}")
+    if not value:
+        # Elsewhere an empty list is the default; here the default is to allow all.
+        raise rule("an empty list allows nothing", f"name at least one of the {what}, or leave the key out")
+    return [each(item) for item in value]
+
+
+def _named_namespace(value: object) -> str:
+    return _namespace(_some_text(value))
+
+
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?s$"}
 _SOME_TEXT_SCHEMA = {"type": "string", "minLength": 1}
 _SIZE_SCHEMA = {
@@ -266,4 +307,23 @@ ProjectId = Annotated[str, Rule(_id, _SOME_TEXT_SCHEMA)]
 Namespace = Annotated[str, Rule(_namespace, {"type": "string", "pattern": f"^({_LABEL.pattern})?$"})]
 CredentialsName = Annotated[str, Rule(_credentials, {"type": "string", "pattern": f"^{_NAME.pattern}$"})]
 KindName = Annotated[str, Rule(_kind, {"type": "string", "pattern": f"^{_KIND.pattern}$"})]
+LabelValue = Annotated[str, Rule(_label_value, {"type": "string", "pattern": f"^{_LABEL_VALUE.pattern}$"})]
+FieldManager = Annotated[str, Rule(_field_manager, {**_SOME_TEXT_SCHEMA, "maxLength": _MANAGER_MAX})]
+ServiceAccount = Annotated[
+    str, Rule(_service_account, {"type": "string", "pattern": f"^{_LABEL.pattern}/{_NAME.pattern}$"})
+]
+NamespaceNames = Annotated[
+    list[str],
+    Rule(
+        partial(_names, each=_named_namespace, what="namespaces"),
+        {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": f"^{_LABEL.pattern}$"}},
+    ),
+]
+KindNames = Annotated[
+    list[str],
+    Rule(
+        partial(_names, each=_kind, what="kinds"),
+        {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": f"^{_KIND.pattern}$"}},
+    ),
+]
 PruneBound = Annotated[models.PruneLimit, Rule(_prune_limit, _PRUNE_LIMIT_SCHEMA)]

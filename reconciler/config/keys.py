@@ -135,6 +135,27 @@ class ManifestProjectEntry(Keys):
     guarded_kinds: list[fields.KindName] = Field(
         default=[], description="Kinds whose pruning is always held for approval."
     )
+    inventory_id: fields.LabelValue | None = Field(
+        default=None, description="Inventory of the old agent to take over; unset: it is looked for."
+    )
+    take_over: list[fields.FieldManager] = Field(
+        default=[], description="Field managers whose fields this project takes over."
+    )
+    prune_grace: fields.Duration = Field(
+        default=0.0, description="How long an object that left git is kept for another project to declare it."
+    )
+    service_account: fields.ServiceAccount | None = Field(
+        default=None, description="NAMESPACE/NAME to act as; unset: the service itself."
+    )
+    allowed_namespaces: fields.NamespaceNames | None = Field(
+        default=None, description="Namespaces that objects may live in; unset: all."
+    )
+    allowed_kinds: fields.KindNames | None = Field(
+        default=None, description="Kinds that objects may have; unset: all."
+    )
+    hold_on_rewind: fields.Flag = Field(
+        default=False, description="Hold when the ref moves back to an ancestor of what was applied."
+    )
 
 
 class GitOps(Keys):

@@ -87,6 +87,18 @@ class ManifestProject:
     strict: bool = False
     depends_on: tuple[str, ...] = ()
     guarded_kinds: tuple[str, ...] = ()
+    inventory_id: str = ""
+    """The label of the old agent's inventory that this project takes over; "" looks for it."""
+    take_over: tuple[str, ...] = ()
+    """Field managers whose fields become ours, besides those that always do."""
+    prune_grace: float = 0.0
+    """How long an object that left git is kept, s: another project may come to declare it."""
+    service_account: str | None = None
+    """`namespace/name`; None acts as the service itself."""
+    allowed_namespaces: tuple[str, ...] | None = None
+    """None allows all, as for `allowed_kinds`."""
+    allowed_kinds: tuple[str, ...] | None = None
+    hold_on_rewind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

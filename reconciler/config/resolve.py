@@ -109,7 +109,18 @@ def _project(entry: Entry, project: str, url: str, around: Surroundings) -> mode
         strict=k.strict,
         depends_on=tuple(dict.fromkeys(k.depends_on)),
         guarded_kinds=tuple(dict.fromkeys(k.guarded_kinds)),
+        inventory_id=k.inventory_id or "",
+        take_over=tuple(dict.fromkeys(k.take_over)),
+        prune_grace=k.prune_grace,
+        service_account=k.service_account,
+        allowed_namespaces=_unique(k.allowed_namespaces),
+        allowed_kinds=_unique(k.allowed_kinds),
+        hold_on_rewind=k.hold_on_rewind,
     )
+
+
+def _unique(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(dict.fromkeys(names))
 
 
 def _ref(ref: keys.Ref | None) -> RefSpec:
