@@ -92,7 +92,7 @@ def _why_not(plan_hash: str) -> str:
 
 def _stored(records: ProjectRecords) -> Stored:
     return Stored(
-        project=records.project or f"({records.inventory_id})",
+        project=records.project or f"({records.name})",
         status=read_status(records.status, records.head),
         inventory=len(records.inventory.records),
         damage=records.inventory.damage,

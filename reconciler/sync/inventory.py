@@ -20,7 +20,9 @@ from urllib.parse import quote, unquote
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.sync.errors import RecordsTooNew
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+_READABLE: Final = frozenset({1, SCHEMA})
+"""1 knew no `owner` and no `imported`; the next write of the head makes it the newest."""
 SHARD_BYTES: Final = 256 * 1024
 _FILL_BYTES = 248 * 1024  # of new lines; the rest is room for keys and metadata
 _FULL_LINE = 90  # bytes that uid, hash and time add to a line once the object exists
@@ -97,6 +99,10 @@ class Head:
 
     project: str
     instance: str
+    owner: str = ""
+    """What the objects' owner annotation says, where that is not the head's own name."""
+    imported: str = ""
+    """Uid of the old agent's inventory that this one was made of."""
     commit: str = ""
     """Of the last run that was carried out whole, and `state` is what it found."""
     ref: str = ""
@@ -278,6 +284,8 @@ def format_head(head: Head) -> dict[str, str]:
         "schema": str(SCHEMA),
         "project": head.project,
         "instance": head.instance,
+        **({"owner": head.owner} if head.owner else {}),
+        **({"imported": head.imported} if head.imported else {}),
         "commit": head.commit,
         "ref": head.ref,
         "state": head.state,
@@ -291,8 +299,8 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
     """
     The inverse of `format_head`.
 
-    Raises RecordsTooNew for a schema of a later release; what cannot be read in an own
-    schema becomes `damage`.
+    Raises RecordsTooNew for a schema of a later release; what cannot be read in a
+    known schema becomes `damage`.
     """
     try:
         schema = int(data.get("schema", ""))
@@ -311,11 +319,13 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
         shards = _named_shards(data["shards"])
     except (KeyError, ValueError):
         damage = _add_damage(damage, ["the head cannot be read"])
-    if schema != SCHEMA:
+    if schema not in _READABLE:
         damage = _add_damage(damage, ["the head has no schema that this release knows"])
     return Head(
         project=data.get("project", ""),
         instance=data.get("instance", ""),
+        owner=data.get("owner", ""),
+        imported=data.get("imported", ""),
         commit=data.get("commit", ""),
         ref=data.get("ref", ""),
         state=data.get("state", ""),

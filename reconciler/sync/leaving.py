@@ -96,7 +96,7 @@ class Leaving:
             reason = f"inventory not to be believed: {damage}"
         if reason is None:
             return None
-        digest = guard.plan_hash(self._project.id, self._kept.inventory_id, work.candidates)
+        digest = guard.plan_hash(self._project.id, self._kept.owner, work.candidates)
         return Held(reason=reason, plan_hash=digest, objects=objects)
 
     def _unknown(self, compared: Comparison) -> str:

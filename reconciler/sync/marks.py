@@ -24,6 +24,8 @@ RECORDS_LABEL: Final = "reconciler.dev/records"
 """On our own records, with the instance as value; never `INSTANCE_LABEL`, so that no LIST mixes them."""
 PART_LABEL: Final = "reconciler.dev/records-part"
 APPROVED: Final = "reconciler.dev/approved-plan"
+OWNER: Final = "reconciler.dev/owner"
+"""On our own records: what their objects' owner annotation says, where that is not the head's name."""
 
 KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
 RECORDS_MANAGER: Final = "reconciler"
@@ -50,7 +52,7 @@ def field_manager(project: str) -> str:
 
 
 def inventory_id(instance: str, project: str) -> str:
-    """Name of a project's head ConfigMap, and the value of its objects' owning-inventory."""
+    """Name of a project's head ConfigMap, and what its objects' owner annotation says by default."""
     return "reconciler-" + hashlib.sha256(f"{instance}/{project}".encode()).hexdigest()[:12]
 
 

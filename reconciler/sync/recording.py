@@ -74,7 +74,8 @@ class Recording:
 
     def _head(self) -> Head:
         head = self._kept.head or Head(project=self._project, instance=self._instance)
-        return replace(head, damage=self._kept.inventory.damage)
+        owner = self._kept.owner if self._kept.owner != self._kept.name else ""
+        return replace(head, owner=owner, damage=self._kept.inventory.damage)
 
     async def _write(self, head: Head) -> None:
         if not self._active:

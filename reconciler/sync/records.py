@@ -9,7 +9,7 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +32,10 @@ class ProjectRecords:
     """What is known of one project's records, with the resourceVersion of each part."""
 
     project: str
-    inventory_id: str
+    name: str
+    """Of the head ConfigMap; the other parts' names begin with it."""
+    owner: str
+    """What the owner annotation of the objects says: `name`, or the id of an inventory taken over."""
     head: Head | None = None
     inventory: Inventory = field(default_factory=Inventory)
     approved: str = ""
@@ -169,11 +172,13 @@ class Records:
                     previous=data.get("previous", ""),
                 )
         status = parts.get(f"{inventory}-status", {}).get("data") or {}
-        names = [(part["metadata"].get("annotations") or {}).get(marks.PROJECT, "") for part in mine.values()]
+        notes = [part["metadata"].get("annotations") or {} for part in mine.values()]
+        names = [its.get(marks.PROJECT, "") for its in notes]
         return ProjectRecords(
             # Any part tells, and none can tell another project than the name was made of.
             project=next((n for n in names if marks.inventory_id(self._instance, n) == inventory), ""),
-            inventory_id=inventory,
+            name=inventory,
+            owner=_owner(head, notes) or inventory,
             head=head,
             inventory=read(head, shards),
             approved=approved,
@@ -208,20 +213,20 @@ class Records:
 
     def forget(self, records: ProjectRecords) -> None:
         """Somebody else has written, or we do not know what we have: read them again on next use."""
-        self._stale.add(records.inventory_id)
+        self._stale.add(records.name)
 
     async def reread_approval(self, records: ProjectRecords) -> str:
         """The plan hash that a person has approved, read now."""
         try:
-            head = await self._cluster.get(CONFIG_MAPS, self._namespace, records.inventory_id)
+            head = await self._cluster.get(CONFIG_MAPS, self._namespace, records.name)
         except NotFound:
             return ""
         # `approve` touches only the annotation; any other change of the head is a second writer.
-        where = f"ConfigMap {self._namespace}/{records.inventory_id}"
+        where = f"ConfigMap {self._namespace}/{records.name}"
         if parse_head(head.get("data") or {}, where=where) != records.head:
             self.forget(records)
             raise _two_writers(where)
-        records.versions[records.inventory_id] = head["metadata"]["resourceVersion"]
+        records.versions[records.name] = head["metadata"]["resourceVersion"]
         records.approved = (head["metadata"].get("annotations") or {}).get(marks.APPROVED, "")
         return records.approved
 
@@ -231,7 +236,7 @@ class Records:
             raise RecordsUnusable(
                 what="has no inventory", where=f"project {records.project}", mend="let it be synced once"
             )
-        await self._put(records, records.inventory_id, "head", format_head(records.head), approved=plan_hash)
+        await self._put(records, records.name, "head", format_head(records.head), approved=plan_hash)
 
     async def write(
         self, records: ProjectRecords, head: Head, change: Rewrite, *, approval_used: bool = False
@@ -239,15 +244,15 @@ class Records:
         """Write what changed: shards, head, then the deletes of emptied shards."""
         for number, shard in change.shards.items():
             data = {"objects": shard.objects, "hash": shard.hash, "previous": shard.previous}
-            await self._put(records, f"{records.inventory_id}-{number}", "shard", data)
+            await self._put(records, f"{records.name}-{number}", "shard", data)
         if head != records.head or approval_used:
             await self._put_head(records, head, approval_used=approval_used)
         records.inventory = change.inventory
         for number in change.drop:
-            await self._drop(records, f"{records.inventory_id}-{number}")
+            await self._drop(records, f"{records.name}-{number}")
 
     async def _put_head(self, records: ProjectRecords, head: Head, *, approval_used: bool) -> None:
-        name = records.inventory_id
+        name = records.name
         for last_try in (False, True):
             approved = "" if approval_used else records.approved
             try:
@@ -266,7 +271,7 @@ class Records:
         """Write the status beside the inventory; nothing where it says the same already."""
         if dict(records.status) == dict(data):
             return
-        name = f"{records.inventory_id}-status"
+        name = f"{records.name}-status"
         await self._put(records, name, "status", data)
         records.status = data
 
@@ -276,6 +281,8 @@ class Records:
         version = records.versions.get(name, _ABSENT)
         metadata: dict[str, Any] = {"name": name, "namespace": self._namespace, "labels": self._labels(part)}
         metadata["annotations"] = {marks.PROJECT: records.project}
+        if records.owner != records.name:
+            metadata["annotations"][marks.OWNER] = records.owner
         if approved:
             metadata["annotations"][marks.APPROVED] = approved
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
@@ -346,6 +353,13 @@ class Records:
 
 def _part(item: Mapping[str, Any]) -> str:
     return str((item["metadata"].get("labels") or {}).get(marks.PART_LABEL, ""))
+
+
+def _owner(head: Head | None, annotations: Sequence[Mapping[str, str]]) -> str:
+    """The owner as the head says it; that a head was lost must not change whose the objects are."""
+    if head is not None and (head.owner or not head.damage):
+        return head.owner
+    return next((its[marks.OWNER] for its in annotations if its.get(marks.OWNER)), "")
 
 
 def _namespace(name: str) -> dict[str, Any]:

@@ -188,7 +188,7 @@ class Run:
             self.records.inventory.records,
             live_objects=self.parts.live,
             discovery=self.kinds.discovery,
-            inventory=self.records.inventory_id,
+            inventory=self.records.owner,
             policy=self.project.inventory_policy,
             mark=self._mark,
             records_namespace=self.parts.records_namespace,
@@ -200,7 +200,7 @@ class Run:
     def _damage(self, compared: Comparison) -> str:
         """Why the records cannot be fully believed; "" if they can."""
         marked = bool(compared.strays) or any(
-            found.owner == self.records.inventory_id for found in compared.live.values()
+            found.owner == self.records.owner for found in compared.live.values()
         )
         if self.records.head is None and marked:
             return "the inventory is missing while objects with our mark exist"
@@ -328,7 +328,7 @@ class Run:
             manifest.ref,
             instance=self.parts.instance,
             project=self.project.id,
-            inventory=self.records.inventory_id,
+            inventory=self.records.owner,
             applied=step.wanted.mark,
         )
 
@@ -348,7 +348,7 @@ class Run:
             cluster=self.parts.cluster,
             readiness=self.parts.readiness,
             settings=Pruning(
-                inventory=self.records.inventory_id,
+                inventory=self.records.owner,
                 propagation=self.project.prune_propagation_policy,
                 timeout=self.project.prune_timeout,
             ),

@@ -186,6 +186,8 @@ hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
         Head,
         project=words,
         instance=words,
+        owner=words,
+        imported=words,
         commit=words,
         ref=words,
         epoch=st.integers(1),
@@ -223,8 +225,15 @@ def test_a_head_that_is_not_ours_is_damage(change):
 
 
 def test_a_head_of_a_later_release_stops_the_run():
-    with pytest.raises(RecordsTooNew, match="schema 2"):
-        parse_head({**format_head(HEAD), "schema": "2"}, where="ConfigMap x/y")
+    with pytest.raises(RecordsTooNew, match="schema 3"):
+        parse_head({**format_head(HEAD), "schema": "3"}, where="ConfigMap x/y")
+
+
+def test_a_head_of_the_first_release_is_read_as_it_is_and_written_as_the_newest():
+    data = {**format_head(HEAD), "schema": "1"}
+    head = parse_head(data, where="ConfigMap x/y")
+    assert head == HEAD
+    assert format_head(head)["schema"] == "2"
 
 
 def test_damage_is_said_once_however_often_it_is_read():

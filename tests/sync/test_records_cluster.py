@@ -15,7 +15,7 @@ def test_head_and_shard_can_be_read_by_people(installation: Installation) -> Non
     head, shard = installation.record(), installation.record("-0")
     metadata = installation.get("configmaps", "a")["metadata"]
     assert (head["data"]["project"], head["data"]["commit"]) == (PROJECT, commit)
-    assert (head["data"]["schema"], head["data"]["instance"]) == ("1", installation.namespace)
+    assert (head["data"]["schema"], head["data"]["instance"]) == ("2", installation.namespace)
     lines = shard["data"]["objects"].splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"apps/v1 Deployment {installation.namespace}/web uid=")
@@ -127,12 +127,12 @@ def test_records_of_a_later_release_are_left_alone(installation: Installation) -
     installation.commit({"a.yaml": config_map("a")})
     installation.sync()
     path = installation.path("configmaps", installation.inventory_id)
-    installation.api.patch(path, {"data": {"schema": "2"}})
+    installation.api.patch(path, {"data": {"schema": "3"}})
     installation.commit({"a.yaml": config_map("a", a="2")})
     with installation.recorded() as requests:
         report = installation.sync()
     assert (report.state, requests.of_objects) == (State.FAILED, [])
-    assert "schema 2" in report.reason
+    assert "schema 3" in report.reason
 
 
 def test_key_that_cannot_be_used_stops_before_anything_is_applied(installation: Installation) -> None:
@@ -176,9 +176,41 @@ def test_records_of_a_later_release_stop_their_own_project_only(installation: In
     installation.commit({"a.yaml": config_map("a"), "other/b.yaml": config_map("b")})
     installation.run()
     head = installation.path("configmaps", installation.inventory_id)
-    installation.api.patch(head, {"data": {"schema": "2"}})
+    installation.api.patch(head, {"data": {"schema": "3"}})
     with installation.recorded() as requests:
         shop, rest = installation.run().reports
     assert (shop.state, rest.state) == (State.FAILED, State.SYNCED)
-    assert "schema 2" in shop.reason
+    assert "schema 3" in shop.reason
     assert requests.writes == []
+
+
+def test_records_of_the_first_release_are_taken_on_and_upgraded_with_the_next_write(
+    installation: Installation,
+) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    head = installation.path("configmaps", installation.inventory_id)
+    installation.api.patch(head, {"data": {"schema": "1"}})
+    with installation.recorded() as requests:
+        assert installation.sync().state is State.SYNCED
+    assert requests.writes == []
+    installation.commit({"a.yaml": config_map("a", a="2")})
+    assert outcomes(installation.sync()) == {"a": "updated"}
+    assert installation.record()["data"]["schema"] == "2"
+
+
+def test_owner_that_is_not_the_heads_name_outlives_the_head(installation: Installation) -> None:
+    """Whoever deletes the head must not make our objects look like another's."""
+    installation.commit({"a.yaml": config_map("a"), "b.yaml": config_map("b")})
+    installation.sync()
+    shard = installation.path("configmaps", installation.inventory_id + "-0")
+    installation.api.patch(shard, {"metadata": {"annotations": {marks.OWNER: "1-2"}}})
+    for name in ("a", "b"):
+        note = {marks.OWNING_INVENTORY: "1-2"}
+        installation.api.patch(installation.path("configmaps", name), {"metadata": {"annotations": note}})
+    installation.api.delete(installation.path("configmaps", installation.inventory_id))
+    installation.commit({"a.yaml": config_map("a", a="2"), "b.yaml": None})
+    report = installation.sync()
+    assert outcomes(report) == {"a": "updated", "b": "held"}
+    assert installation.record()["data"]["owner"] == "1-2"
+    assert installation.get("configmaps", "a")["metadata"]["annotations"][marks.OWNING_INVENTORY] == "1-2"
