@@ -11,7 +11,7 @@ owns the deadline (`asyncio.timeout`), beside which every single request has its
 Neighbours: requests.py sends, listing.py pages, watch.py streams, discovery.py reads kinds.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from reconciler.cluster.transport import REQUEST_LIMIT, Transport
 from reconciler.cluster.watch import SILENCE, Watch, WatchEvent, open_watch
 
 APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML, and cheaper for both sides
+JSON_PATCH = "application/json-patch+json"
 FIELD_MANAGER_LIMIT = 128  # bytes, the server's bound
 
 _CREATED = 201
@@ -162,6 +163,34 @@ class Cluster:
             body=_encode(body),
         )
         return Applied(_metadata(answer, describe("apply", resource, namespace, name)), status == _CREATED)
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Mapping[str, Any]],
+        *,
+        field_manager: str,
+    ) -> dict[str, Any]:
+        """
+        Change what the operations name, and return the object's `metadata`. Raises NotFound.
+
+        An operation that replaces `/metadata/resourceVersion` makes a lost race a Conflict; a
+        `test` of it would not, as the server tries again with what it finds then. Nothing is
+        sent a second time: after Unreachable with `maybe_written` read the object again.
+        """
+        _, answer = await self._call(
+            "patch",
+            resource,
+            namespace,
+            name,
+            query={"fieldManager": field_manager},
+            accept=requests.METADATA,
+            content_type=JSON_PATCH,
+            body=orjson.dumps(ops),
+        )
+        return _metadata(answer, describe("patch", resource, namespace, name))
 
     async def create(
         self, resource: Resource, namespace: str, body: bytes | Mapping[str, Any], *, field_manager: str
@@ -303,6 +332,6 @@ def _metadata(answer: Mapping[str, Any], where: str) -> dict[str, Any]:
     metadata = answer.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("uid"):
         raise errors.ServerFault(
-            what="the answer to an apply names no object", where=where, mend="look at what serves this kind"
+            what="the answer to a write names no object", where=where, mend="look at what serves this kind"
         )
     return metadata

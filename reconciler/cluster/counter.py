@@ -10,7 +10,7 @@ from typing import Any
 
 
 class RequestCounter:
-    """Totals by verb (get, list, watch, apply, create, update, delete) and resource (`deployments.apps`)."""
+    """Totals by resource (`deployments.apps`) and verb: apply, patch, create, update, delete, and reads."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()

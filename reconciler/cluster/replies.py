@@ -299,7 +299,9 @@ def _not_base64(reply: _Reply, sent: bytes | None) -> errors.Invalid:
 def _undecodable(sent: bytes) -> tuple[str, ...]:
     """`data[key]` of a Secret, `binaryData[key]` of a ConfigMap, for each value that is not base64."""
     body = orjson.loads(sent or b"{}")
-    field = {"Secret": "data", "ConfigMap": "binaryData"}.get(body.get("kind"), "")
+    if not isinstance(body, dict):
+        return ()  # the operations of a patch
+    field = {"Secret": "data", "ConfigMap": "binaryData"}.get(str(body.get("kind")), "")
     values = body.get(field)
     if not isinstance(values, dict):
         return ()

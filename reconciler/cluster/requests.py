@@ -30,6 +30,7 @@ _METHODS: Mapping[str, str] = {
     "get": "GET",
     "list": "GET",
     "apply": "PATCH",
+    "patch": "PATCH",
     "create": "POST",
     "update": "PUT",
     "delete": "DELETE",

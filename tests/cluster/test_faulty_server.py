@@ -213,6 +213,14 @@ async def test_a_create_whose_connection_is_lost_is_not_sent_again(cluster: Clus
     assert len(script.asked) == 1
 
 
+async def test_a_patch_whose_connection_is_lost_is_not_sent_again(cluster: Cluster, script: Script) -> None:
+    script.then(hang_up)
+    with pytest.raises(errors.Unreachable) as caught:
+        await cluster.json_patch(CONFIG_MAPS, "shop", "a", [], field_manager=ME)
+    assert caught.value.maybe_written
+    assert len(script.asked) == 1
+
+
 @pytest.mark.parametrize("body", [b"<html>login</html>", b"", b"[]", b'"text"', b"\xff"])
 async def test_garbage_with_200_is_a_fault_of_the_server(
     cluster: Cluster, script: Script, body: bytes
