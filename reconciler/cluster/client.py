@@ -291,9 +291,15 @@ class Cluster:
         field_selector: str = "",
         metadata_only: bool = False,
         silence: float = SILENCE,
+        since: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[Listed | WatchEvent]]:
-        """List and watch without end: `async with cluster.follow(...) as stream: async for ...`."""
-        what = Followed(resource, namespace, label_selector, field_selector, metadata_only, silence)
+        """
+        List and watch without end: `async with cluster.follow(...) as stream: async for ...`.
+
+        With `since`, a resourceVersion, begin with the events after it; a `Listed` comes only
+        where the server does not remember them any more.
+        """
+        what = Followed(resource, namespace, label_selector, field_selector, metadata_only, silence, since)
         return follow(self._sender, what)
 
     async def _call(

@@ -62,6 +62,8 @@ class Followed:
     field_selector: str
     metadata_only: bool
     silence: float
+    since: str = ""
+    """resourceVersion from which on events are enough; "" lists first."""
 
 
 @asynccontextmanager
@@ -74,7 +76,7 @@ async def follow(sender: Requests, what: Followed) -> AsyncIterator[AsyncIterato
 async def _stream(sender: Requests, what: Followed) -> AsyncGenerator[Listed | WatchEvent]:
     loop = asyncio.get_running_loop()
     backoff = Backoff()
-    position: str | None = None
+    position = what.since or None
     while True:
         began = loop.time()
         try:

@@ -43,6 +43,18 @@ def always_current(group: str, kind: str) -> bool:
     return (group, kind) in ALWAYS_CURRENT
 
 
+def is_current_as_declared(obj: Mapping[str, Any]) -> bool:
+    """
+    Whether an object is current as soon as it exists as `obj` declares it, so that nobody need read it.
+
+    A Service waits for an address only if it is of type LoadBalancer.
+    """
+    group, kind = str(obj.get("apiVersion") or "").rpartition("/")[0], str(obj.get("kind") or "")
+    if (group, kind) == ("", "Service"):
+        return (obj.get("spec") or {}).get("type") != "LoadBalancer"
+    return always_current(group, kind)
+
+
 def compute(obj: Mapping[str, Any], *, now: float) -> Status:
     """
     Return the status of an object as the API gives it; `now` is seconds since the epoch.

@@ -9,7 +9,7 @@ in `applied` for the inventory.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from reconciler.cluster import health
 from reconciler.cluster.client import Applied, Cluster
@@ -45,14 +45,16 @@ class Applying:
 
 
 @dataclass(frozen=True, slots=True)
-class Unchanged:
-    """An object that is as git has it; `resource` None where its kind is not served."""
+class Standing:
+    """An object that is as git has it, also by this run; `resource` None where its kind is not served."""
 
     resource: Resource | None
     uid: str
     resource_version: str = ""
     generation: int = 0
     """The least that its status must have observed; 0 for an object that was not applied now."""
+    since: str = ""
+    """A resourceVersion after which an event must come, as we wrote it after that; "" if none need come."""
 
 
 class Kinds:
@@ -97,20 +99,24 @@ class ApplyPass(Pass):
     """
     One pass of applies; after `run` its `reports`, `applied` and `lost` tell what happened.
 
-    `body` gives the JSON to send; `unchanged` objects are not sent, only waited for.
+    `declared` gives an object as git has it and `render` the JSON to send; `since` says from which
+    resourceVersion on events show what became of an object at this version. Objects of `standing`
+    are not sent, only waited for.
     """
 
     def __init__(
         self,
         walk: Walk,
         steps: Mapping[ObjectRef, Step],
-        unchanged: Mapping[ObjectRef, Unchanged],
+        standing: Mapping[ObjectRef, Standing],
         *,
         cluster: Cluster,
         kinds: Kinds,
         readiness: Readiness,
         settings: Applying,
-        body: Callable[[Step], Awaitable[bytes]],
+        declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
+        render: Callable[[Step, Mapping[str, Any]], bytes],
+        since: Callable[[ObjectRef, str], str],
         stop: asyncio.Event,
         save: Callable[[], Awaitable[None]],
         timings: Timings,
@@ -121,20 +127,22 @@ class ApplyPass(Pass):
             walk, readiness=readiness, timeout=settings.timeout, stop=stop, save=save, timings=timings
         )
         self.reports: dict[ObjectRef, ObjectReport] = dict(so_far or {})
-        self.generations: dict[ObjectRef, tuple[Resource, int]] = {}
+        self.sent: dict[ObjectRef, Standing] = {}
         self.applied: dict[ObjectRef, Record] = {}
         self._steps = steps
-        self._unchanged = unchanged
+        self._standing = standing
         self._cluster = cluster
         self._kinds = kinds
         self._settings = settings
-        self._body = body
+        self._declared = declared
+        self._render = render
+        self._since_version = since
         self._progress = progress
         self._expected: dict[ObjectRef, tuple[str, int]] = {}
 
     def at_once(self, ref: ObjectRef) -> bool:
         """Nothing is sent for an unchanged object; it is only waited for, if need be."""
-        known = self._unchanged.get(ref)
+        known = self._standing.get(ref)
         if known is None:
             return False
         if ref not in self.reports:
@@ -143,7 +151,7 @@ class ApplyPass(Pass):
             self._health(ref, Health.CURRENT.value)
             self.settle(ref, ready=True)
         else:
-            self._wait_or_settle(ref, known.resource, known.uid, generation=known.generation)
+            self._wait_or_settle(ref, known)
         return True
 
     async def act(self, ref: ObjectRef) -> None:
@@ -153,9 +161,9 @@ class ApplyPass(Pass):
         resource = self._kinds.find(manifest.api_version, ref.kind) or await self._kinds.await_kind(
             manifest.api_version, ref.kind, ref=ref
         )
-        body = await self._body(step)
+        declared = await self._declared(step)
         began = asyncio.get_running_loop().time()
-        sent = await self._send(resource, ref, body)
+        sent = await self._send(resource, ref, self._render(step, declared))
         self.timings.observe_apply(asyncio.get_running_loop().time() - began, ref.kind)
         metadata = sent.metadata
         entry = our_entry(metadata, self._settings.manager)
@@ -173,8 +181,23 @@ class ApplyPass(Pass):
             return
         self.wrote()
         self._readiness.forget_wait(ref)
-        self.generations[ref] = (resource, metadata.get("generation", 0))
-        self._wait_or_settle(ref, resource, metadata["uid"], generation=metadata.get("generation", 0))
+        self.sent[ref] = self._now_standing(ref, resource, metadata)
+        if health.is_current_as_declared(declared) and not metadata.get("deletionTimestamp"):
+            self._readiness.note_current(ref, metadata["uid"], metadata["resourceVersion"])
+            self._health(ref, Health.CURRENT.value, message=step.why)
+            self.settle(ref, ready=True)
+        else:
+            self._wait_or_settle(ref, self.sent[ref])
+
+    def _now_standing(self, ref: ObjectRef, resource: Resource, metadata: Mapping[str, Any]) -> Standing:
+        version = metadata.get("resourceVersion", "")
+        return Standing(
+            resource,
+            metadata["uid"],
+            version,
+            generation=metadata.get("generation", 0),
+            since=self._since_version(ref, version),
+        )
 
     async def _send(self, resource: Resource, ref: ObjectRef, body: bytes) -> Applied:
         delays = iter(RETRY_DELAYS)
@@ -194,15 +217,13 @@ class ApplyPass(Pass):
                     raise
                 await asyncio.sleep(delay)
 
-    def _wait_or_settle(
-        self, ref: ObjectRef, resource: Resource | None, uid: str, *, generation: int
-    ) -> None:
+    def _wait_or_settle(self, ref: ObjectRef, known: Standing) -> None:
         if health.always_current(ref.group, ref.kind):
             self._health(ref, Health.CURRENT.value, message=self._why(ref))
             self.settle(ref, ready=True)
-        elif resource is not None and (self._settings.wait or self.walk.has_dependants(ref)):
-            self._expected[ref] = (uid, generation)
-            self.await_status(ref, resource, uid)
+        elif known.resource is not None and (self._settings.wait or self.walk.has_dependants(ref)):
+            self._expected[ref] = (known.uid, known.generation)
+            self.await_status(ref, known.resource, known.uid, since=known.since)
         else:
             self.settle(ref, ready=True)
 

@@ -20,7 +20,7 @@ from reconciler.manifests.decode import CRD
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync.inventory import Record
-from reconciler.sync.live import LiveObjects, Snapshot
+from reconciler.sync.live import Labelled, LiveObjects, Snapshot
 from reconciler.sync.plan import Live, Plan, Wanted, plan, unseen
 
 GroupKind = tuple[str, str]
@@ -36,6 +36,8 @@ class Comparison:
 
     plan: Plan
     live: Mapping[ObjectRef, Live]
+    listed: Mapping[GroupKind, str]
+    """The resourceVersion that the LIST of each kind showed."""
     unread: Mapping[GroupKind, ClusterError]
     """Kinds whose objects could not be read."""
     unkept: Mapping[GroupKind, ClusterError]
@@ -80,6 +82,7 @@ async def compare(
         served = {**_all_kinds(discovery), **served}
     live: dict[ObjectRef, Live] = {}
     strays: dict[Record, Live] = {}
+    versions: dict[GroupKind, str] = {}
     listed = await asyncio.gather(*(_labelled(live_objects, resource) for resource in served.values()))
     for kind, found in zip(served, listed, strict=True):
         if isinstance(found, ClusterError):
@@ -87,8 +90,9 @@ async def compare(
             if kind in named or not isinstance(found, Forbidden):
                 unread[kind] = found
             continue
-        live.update((ref, its) for ref, its in found.items() if ref in refs)
-        strays.update(_strays(found, refs, served[kind], inventory))
+        versions[kind] = found.resource_version
+        live.update((ref, its) for ref, its in found.objects.items() if ref in refs)
+        strays.update(_strays(found.objects, refs, served[kind], inventory))
     await _look_up(unseen(declared, records, live), live, served, unread, live_objects)
     decide = partial(
         plan,
@@ -114,7 +118,7 @@ async def compare(
         records={record.ref: record for record in strays},
         live={record.ref: found for record, found in strays.items()},
     )
-    return Comparison(work, live, unread, unkept, tuple(strays), lost)
+    return Comparison(work, live, versions, unread, unkept, tuple(strays), lost)
 
 
 def _definition(ref: ObjectRef, discovery: Discovery) -> str:
@@ -192,7 +196,7 @@ async def _hidden(
     }
 
 
-async def _labelled(live_objects: LiveObjects, resource: Resource) -> Snapshot | ClusterError:
+async def _labelled(live_objects: LiveObjects, resource: Resource) -> Labelled | ClusterError:
     # A value, so that one kind's failure does not cancel the reads of the others.
     try:
         return await live_objects.labelled(resource)

@@ -22,6 +22,14 @@ from reconciler.sync.plan import Live
 Snapshot = Mapping[ObjectRef, Live]
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One LIST of a kind: what carries our label, and the moment (a resourceVersion) that it shows."""
+
+    objects: Snapshot
+    resource_version: str
+
+
 def live_of(metadata: Mapping[str, Any], *, labelled: bool) -> Live:
     """The record of one object's metadata; our managedFields entry is found by its project's manager."""
     annotations = metadata.get("annotations") or {}
@@ -63,8 +71,8 @@ def _found(resource: Resource, item: Mapping[str, Any], *, labelled: bool) -> tu
 class _Reads:
     """Of one kind: the read that runs, and the one that starts when it ends."""
 
-    running: "asyncio.Task[Snapshot | ClusterError]"
-    following: "asyncio.Task[Snapshot | ClusterError] | None" = None
+    running: "asyncio.Task[Labelled | ClusterError]"
+    following: "asyncio.Task[Labelled | ClusterError] | None" = None
 
 
 class LiveObjects:
@@ -75,14 +83,14 @@ class LiveObjects:
         self._selector = f"{marks.INSTANCE_LABEL}={instance}"
         self._tasks = tasks
         self._reads: dict[Resource, _Reads] = {}
-        self._running: set[asyncio.Task[Snapshot | ClusterError]] = set()
+        self._running: set[asyncio.Task[Labelled | ClusterError]] = set()
 
     def close(self) -> None:
         """Nobody waits for an answer any more."""
         for task in self._running:
             task.cancel()
 
-    async def labelled(self, resource: Resource) -> Snapshot:
+    async def labelled(self, resource: Resource) -> Labelled:
         """Every object of the kind that carries our label, of all projects; ClusterError as a whole."""
         reads = self._reads.get(resource)
         if reads is None:
@@ -99,21 +107,21 @@ class LiveObjects:
         return found
 
     def _task(
-        self, work: Coroutine[Any, Any, Snapshot | ClusterError]
-    ) -> "asyncio.Task[Snapshot | ClusterError]":
+        self, work: Coroutine[Any, Any, Labelled | ClusterError]
+    ) -> "asyncio.Task[Labelled | ClusterError]":
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _read_after(self, resource: Resource, reads: _Reads) -> Snapshot | ClusterError:
+    async def _read_after(self, resource: Resource, reads: _Reads) -> Labelled | ClusterError:
         await asyncio.wait([reads.running])
         if reads.following is None:
             raise RuntimeError("a following read runs without being known")
         self._reads[resource] = _Reads(reads.following)
         return await self._read(resource)
 
-    async def _read(self, resource: Resource) -> Snapshot | ClusterError:
+    async def _read(self, resource: Resource) -> Labelled | ClusterError:
         # A value, not an exception: one kind that cannot be read must not end the task group.
         try:
             return await self._list(resource)
@@ -124,13 +132,15 @@ class LiveObjects:
             if reads and reads.running is asyncio.current_task() and reads.following is None:
                 del self._reads[resource]
 
-    async def _list(self, resource: Resource) -> Snapshot:
+    async def _list(self, resource: Resource) -> Labelled:
         found: dict[ObjectRef, Live] = {}
+        version = ""
         async for page in self._cluster.pages(resource, label_selector=self._selector, metadata_only=True):
             for item in page.items:
                 ref, its = _found(resource, item, labelled=True)
                 found[ref] = its
-        return found
+            version = page.resource_version
+        return Labelled(found, version)
 
     async def defined(self, definitions: Resource, groups: Collection[str]) -> frozenset[tuple[str, str]]:
         """Group and kind of each CustomResourceDefinition of these groups, served or not; or ClusterError."""

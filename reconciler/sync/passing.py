@@ -207,18 +207,18 @@ class Pass(ABC):
         self._unsaved = True
         self._wrote_at = asyncio.get_running_loop().time()
 
-    def await_status(self, ref: ObjectRef, resource: Resource, uid: str) -> None:
-        """The object is waited for from now on."""
+    def await_status(self, ref: ObjectRef, resource: Resource, uid: str, *, since: str = "") -> None:
+        """The object is waited for from now on; its events after `since` (a resourceVersion) are enough."""
         now = asyncio.get_running_loop().time()
         self._since[ref] = now
         if self._timeout:
-            since = self._readiness.waiting_since(ref, uid, now)
-            bisect.insort(self._deadlines, (since + self._timeout, ref))
+            waiting = self._readiness.waiting_since(ref, uid, now)
+            bisect.insort(self._deadlines, (waiting + self._timeout, ref))
         self._pending[ref] = resource
         if self._listening is None:
             raise RuntimeError("the pass does not run")
         known = resource in self._listening.resources
-        self._listening.add(resource)
+        self._listening.add(resource, since=since)
         if known and (seen := self._readiness.known(resource, ref)):
             self._heard(seen)
 

@@ -1,7 +1,8 @@
 """
 Hears when objects become ready: one follower (LIST, then watch) per kind, shared.
 
-A kind is followed while somebody waits for one of its objects, and not a moment longer.
+A kind is followed while somebody waits for one of its objects, and not a moment longer. Who
+waits only for what was just written needs no LIST: the events since the comparison tell.
 Reads whole objects, since kstatus needs their status, keeps only the answer. Decides
 nothing about waiting: apply.py and prune.py do.
 """
@@ -78,17 +79,30 @@ class Readiness:
             for resource in listening.resources:
                 self._leave(resource, listening)
 
-    def join(self, resource: Resource, listening: "Listening") -> None:
+    def join(self, resource: Resource, listening: "Listening", *, since: str) -> None:
         """Follow `resource` for this waiter as well, and tell it what is known already."""
-        follower = self._followers.get(resource)
-        if follower is None:
-            follower = self._followers[resource] = _Follower(resource, self._wall, self._current)
-            follower.task = self._tasks.create_task(follower.run(self._cluster, self._selector))
+        self.cover(resource, since=since)
+        follower = self._followers[resource]
         follower.listeners.append(listening)
         for seen in tuple(follower.known.values()):
             listening.listener(seen)
         if follower.error:
             listening.on_error(resource, follower.error)
+
+    def cover(self, resource: Resource, *, since: str) -> None:
+        """See that the kind is followed, and from a LIST on unless the events after `since` are enough."""
+        follower = self._followers.get(resource)
+        if follower is None:
+            follower = self._followers[resource] = _Follower(resource, self._wall, self._current)
+        elif follower.covers_all or (since and since == follower.since):
+            return
+        elif follower.task:
+            # Of two moments nobody can say which is the earlier: a LIST serves both.
+            follower.task.cancel()
+            since = ""
+        follower.covers_all = not since
+        follower.since = since
+        follower.task = self._tasks.create_task(follower.run(self._cluster, self._selector, since))
 
     def waiting_since(self, ref: ObjectRef, uid: str, now: float) -> float:
         """When this object was first waited for, in whichever run; `now` if it is only now."""
@@ -100,6 +114,10 @@ class Readiness:
     def forget_wait(self, ref: ObjectRef) -> None:
         """It was applied anew, or is as it should be: the next wait starts over."""
         self._since.pop(ref, None)
+
+    def note_current(self, ref: ObjectRef, uid: str, resource_version: str) -> None:
+        """Nothing in the object's status is waited for: it is Current at this version."""
+        self._current[ref] = (uid, resource_version)
 
     def is_current(self, ref: ObjectRef, uid: str, resource_version: str) -> bool:
         """Whether it was Current at just this version: nothing has changed since, status included."""
@@ -135,11 +153,17 @@ class Listening:
         self.on_error = on_error
         self.resources: list[Resource] = []
 
-    def add(self, resource: Resource) -> None:
-        """Hear of objects of this kind from now on; again is no harm."""
-        if resource not in self.resources:
-            self.resources.append(resource)
-            self._readiness.join(resource, self)
+    def add(self, resource: Resource, *, since: str = "") -> None:
+        """
+        Hear of objects of this kind from now on; again is no harm.
+
+        `since`, a resourceVersion: what happened to the objects after it is all that counts.
+        """
+        if resource in self.resources:
+            self._readiness.cover(resource, since=since)
+            return
+        self.resources.append(resource)
+        self._readiness.join(resource, self, since=since)
 
 
 class _Follower:
@@ -154,26 +178,32 @@ class _Follower:
         self.listeners: list[Listening] = []
         self.known: dict[ObjectRef, Seen] = {}
         self.task: asyncio.Task[None] | None = None
+        self.covers_all = False
+        """Objects that nobody has touched since it began are known as well."""
+        self.since = ""
+        """Where it does not, the resourceVersion from which on events are known."""
         self.error: ClusterError | None = None
         self._wall = wall
         self._timed: dict[ObjectRef, Mapping[str, Any]] = {}
 
-    async def run(self, cluster: Cluster, selector: str) -> None:
+    async def run(self, cluster: Cluster, selector: str, since: str) -> None:
         """Until cancelled; a kind that cannot be followed is told to its listeners."""
         try:
             async with task_group() as tasks:
                 ticker = tasks.create_task(self._recheck())
-                await self._follow(cluster, selector)
+                await self._follow(cluster, selector, since)
                 ticker.cancel()
         except ClusterError as error:
             self.error = error
             for listening in tuple(self.listeners):
                 listening.on_error(self.resource, self.error)
 
-    async def _follow(self, cluster: Cluster, selector: str) -> None:
+    async def _follow(self, cluster: Cluster, selector: str, since: str) -> None:
         # Where nothing but existence counts nobody needs the object; of a Secret nobody should.
         bare = health.always_current(self.resource.group, self.resource.kind)
-        async with cluster.follow(self.resource, label_selector=selector, metadata_only=bare) as changes:
+        async with cluster.follow(
+            self.resource, label_selector=selector, metadata_only=bare, since=since
+        ) as changes:
             async for change in changes:
                 match change:
                     case Listed():
@@ -184,6 +214,7 @@ class _Follower:
                         self._look(change.object)
 
     def _relist(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.covers_all = True
         listed = {ref_of(self.resource, item["metadata"]): item for item in items}
         for ref in self.known.keys() - listed.keys():
             self._gone(ref)

@@ -12,6 +12,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError
@@ -23,7 +25,7 @@ from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync import marks
-from reconciler.sync.apply import Applying, ApplyPass, Kinds, Unchanged
+from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
 from reconciler.sync.claims import Claims
 from reconciler.sync.compare import Comparison, compare
 from reconciler.sync.findings import Findings
@@ -155,7 +157,7 @@ class Run:
             self.findings.dry_run(work)
             return self.findings.report(None)
         await self.recording.before(_new_record(step) for step in work.steps)
-        lost = await self._apply(work, graph, compared.live)
+        lost = await self._apply(work, graph, compared)
         decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
         # What nothing new may stand in for goes at once, the rest when the new is well.
         kept = await self._prune(decision.candidates, graph)
@@ -226,13 +228,12 @@ class Run:
 
     # -- apply -------------------------------------------------------------------------
 
-    async def _apply(
-        self, work: Plan, graph: order.Graph, live: Mapping[ObjectRef, Live]
-    ) -> ClusterError | None:
+    async def _apply(self, work: Plan, graph: order.Graph, compared: Comparison) -> ClusterError | None:
+        live = compared.live
         steps = {step.wanted.manifest.ref: step for step in work.steps}
         records = self.records.inventory.records
         unchanged = {
-            ref: Unchanged(self._resource(ref), records[ref].uid, live[ref].resource_version)
+            ref: Standing(self._resource(ref), records[ref].uid, live[ref].resource_version)
             for ref in work.unchanged
         }
         acting = [
@@ -257,7 +258,9 @@ class Run:
                 wait=False,
                 dry_run=self.project.dry_run_strategy == "server",
             ),
-            body=self._body,
+            declared=self._declared,
+            render=self._render,
+            since=partial(_since, compared),
             stop=self.request.stop,
             save=lambda: self._save(applying.applied.values(), (), applying.reports),
             timings=self.parts.timings,
@@ -280,9 +283,9 @@ class Run:
         for ref, report in sent.reports.items():
             if report.outcome in BAD or report.health:
                 continue
-            resource, generation = sent.generations.get(ref) or (self._resource(ref), 0)
-            version = "" if ref in sent.applied else live[ref].resource_version
-            waiting[ref] = Unchanged(resource, records[ref].uid, version, generation)
+            waiting[ref] = sent.sent.get(ref) or Standing(
+                self._resource(ref), records[ref].uid, live[ref].resource_version
+            )
         pending = ApplyPass(
             Walk(sorted(waiting), {}),
             {},
@@ -292,7 +295,9 @@ class Run:
             kinds=self.kinds,
             readiness=self.parts.readiness,
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
-            body=self._body,
+            declared=self._declared,
+            render=self._render,
+            since=lambda _ref, _version: "",
             stop=self.request.stop,
             save=lambda: self._save((), (), pending.reports),
             timings=self.parts.timings,
@@ -321,11 +326,13 @@ class Run:
         manifest = self.declared[ref]
         return self.kinds.discovery.find(ref.group, split_api_version(manifest.api_version)[1], ref.kind)
 
-    async def _body(self, step: Step) -> bytes:
-        manifest = step.wanted.manifest
+    async def _declared(self, step: Step) -> dict[str, Any]:
+        return await self.request.source.body(step.wanted.manifest)
+
+    def _render(self, step: Step, declared: Mapping[str, Any]) -> bytes:
         return marks.render(
-            await self.request.source.body(manifest),
-            manifest.ref,
+            declared,
+            step.wanted.manifest.ref,
             instance=self.parts.instance,
             project=self.project.id,
             inventory=self.records.owner,
@@ -358,6 +365,14 @@ class Run:
             progress=self.findings.tell,
         )
         return pruning
+
+
+def _since(compared: Comparison, ref: ObjectRef, version: str) -> str:
+    """The moment of the comparison, after which the object came to `version`; "" if it did before."""
+    before = compared.live.get(ref)
+    if before is not None and before.resource_version == version:
+        return ""
+    return compared.listed.get((ref.group, ref.kind), "")
 
 
 _CONTAINERS = frozenset({"Namespace", "CustomResourceDefinition"})
