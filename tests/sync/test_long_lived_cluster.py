@@ -1,6 +1,7 @@
 """Several runs of one process, which remembers what it read: what changes under it is noticed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 
@@ -16,12 +17,12 @@ from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.repositories import place_of
 from reconciler.sync.run import Request
 from tests.fix_sync import Installation, of, outcomes
-from tests.objects import config_map, definition, manifest
+from tests.objects import config_map, definition, deployment, manifest
 
 Run = Callable[[], Awaitable[ProjectReport]]
 
 
-async def newest(parts: Assembled) -> Request:
+async def newest(parts: Assembled, *, wait: bool = False) -> Request:
     """What to run now: the configuration and the repository are read anew."""
     configuration = await read_configuration(parts)
     (project,) = configuration.projects
@@ -29,7 +30,7 @@ async def newest(parts: Assembled) -> Request:
     revision = found[project.ref]
     assert isinstance(revision, Revision), revision
     source = parts.repositories.source(project, configuration.limits)
-    return Request(project=project, revision=revision, source=source, limits=configuration.limits, wait=False)
+    return Request(project=project, revision=revision, source=source, limits=configuration.limits, wait=wait)
 
 
 @pytest.fixture
@@ -39,6 +40,17 @@ async def run(installation: Installation) -> AsyncIterator[Run]:
 
         async def once() -> ProjectReport:
             return await parts.runner.run(await newest(parts))
+
+        yield once
+
+
+@pytest.fixture
+async def run_and_wait(installation: Installation) -> AsyncIterator[Run]:
+    """As `run`, and wait until everything is ready."""
+    async with assembled(installation.options) as parts:
+
+        async def once() -> ProjectReport:
+            return await parts.runner.run(await newest(parts, wait=True))
 
         yield once
 
@@ -204,3 +216,24 @@ async def test_stopped_run_records_what_it_has_done(installation: Installation) 
     assert {ref.name for ref, record in recorded.items() if record.uid} == created
     (report,) = (await one_pass(installation.options)).reports
     assert report.state is State.SYNCED
+
+
+async def test_waiting_for_what_was_just_written_needs_no_list_of_its_own(
+    installation: Installation, run_and_wait: Run
+) -> None:
+    """Beyond the comparison: three applies, shard and head, and a watch of the Deployments."""
+
+    def files(number: str) -> dict[str, object]:
+        service = manifest("v1", "Service", "web", spec={"clusterIP": "None", "selector": {"n": number}})
+        return {"a.yaml": [config_map("a", a=number), service, deployment("web", ready_after=f"0.{number}s")]}
+
+    installation.commit(files("1"))
+    await run_and_wait()
+    installation.commit(files("2"))
+    with installation.recorded() as requests:
+        report = await run_and_wait()
+    assert [its.health for its in report.objects] == ["Current"] * 3
+    asked = requests.count()
+    lists = {f"list {kind}": 1 for kind in ("configmaps", "services", "deployments")}
+    assert {name: count for name, count in asked.items() if name.startswith("list ")} == lists
+    assert (asked - Counter(lists)).total() <= 5 + 1, asked
