@@ -87,6 +87,7 @@ class HttpServer:
         self.counts: Counter[str] = Counter()
         self.fault: Fault | None = None
         self.login = login
+        self.refusal = 401  # for a wrong login; some servers hide what it does not open behind a 404
         self._root = root
         self._thread = thread
         self.port = thread.call(self._start(tls))
@@ -110,6 +111,8 @@ class HttpServer:
         self.counts[kind] += 1
         if self.login and not _may_enter(request, self.login):
             self.counts["unauthorized"] += 1
+            if "Authorization" in request.headers and self.refusal != 401:
+                return web.Response(status=self.refusal)
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
         fault = self.fault if self.fault and kind in self.fault.on else None
         match fault:

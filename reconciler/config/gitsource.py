@@ -37,12 +37,17 @@ async def no_credentials() -> "Credentials | None":
     return None
 
 
+def nothing_kept() -> None:
+    """For credentials that are read at every look."""
+
+
 class GitSource:
     """
     `.gitlab/agents/<agent>/config.yaml` of the repository behind `mirror`, at the newest commit of `ref`.
 
     `credentials` is called for every look, because a Secret may have changed; what it raises
-    makes the reading `Unreadable`. See `ConfigSource` for the methods.
+    makes the reading `Unreadable`. `forget` is called after every look that failed: the
+    credentials may be why. See `ConfigSource` for the methods.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class GitSource:
         agent: str,
         ref: "RefSpec" = HEAD,
         credentials: "Callable[[], Awaitable[Credentials | None]]" = no_credentials,
+        forget: Callable[[], None] = nothing_kept,
     ) -> None:
         if not _AGENT_NAME.fullmatch(agent):
             raise ConfigError(
@@ -63,6 +69,7 @@ class GitSource:
         self._path = agent_file(agent)
         self._ref = ref
         self._credentials = credentials
+        self._forget = forget
         self._event = asyncio.Event()
         self._seen: tuple[Resolved, Reading] | None = None
 
@@ -83,6 +90,7 @@ class GitSource:
         try:
             return await self._read()
         except ReconcilerError as error:
+            self._forget()
             return Unreadable(where=error.where or self._mirror.url, what=error.what, mend=error.mend)
 
     async def _read(self) -> Reading:

@@ -66,6 +66,7 @@ def config_source(options: Options, repositories: Repositories) -> tuple[ConfigS
             agent=options.agent_name,
             ref=ref,
             credentials=lambda: repositories.credentials.get(named),
+            forget=lambda: repositories.credentials.forget(named),
         )
     return source, config_project(options.config_repo, credentials=name)
 

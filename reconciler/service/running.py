@@ -16,6 +16,7 @@ from reconciler.git.errors import GitError
 from reconciler.service.assembly import Assembled, assembled
 from reconciler.service.options import Options
 from reconciler.service.signals import stopping
+from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.fleet import Fleet
 from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.passing import Timings
@@ -53,10 +54,11 @@ class Observer(Timings, Protocol):
 
 
 class _CountedRuns:
-    """A runner whose failures are counted by cause."""
+    """A runner whose failures are counted by cause, and whose comparisons renew the credentials."""
 
-    def __init__(self, runner: Runner, observer: Observer) -> None:
+    def __init__(self, runner: Runner, credentials: ClusterCredentials, observer: Observer) -> None:
         self._runner = runner
+        self._credentials = credentials
         self._observer = observer
 
     async def run(self, request: Request) -> ProjectReport:
@@ -67,7 +69,9 @@ class _CountedRuns:
             raise
 
     async def refresh(self) -> None:
+        # With the comparison, not beside it: between two of them the API server hears nothing of us.
         await self._runner.refresh()
+        await self._credentials.renew()
 
     async def is_approved(self, project: str, plan_hash: str) -> bool:
         return await self._runner.is_approved(project, plan_hash)
@@ -107,7 +111,7 @@ class Service:
         self._given_level = logging.getLogger("reconciler").getEffectiveLevel()
         self._tasks: list[asyncio.Task[None]] = []
         self._fleet = Fleet(
-            runs=_CountedRuns(parts.runner, observer),
+            runs=_CountedRuns(parts.runner, parts.repositories.credentials, observer),
             repositories=parts.repositories,
             tasks=parts.tasks,
             observer=self._observe,

@@ -13,12 +13,12 @@ from pathlib import Path
 from reconciler.config.models import ManifestProject
 from reconciler.git import objects
 from reconciler.git.credentials import Credentials
-from reconciler.git.errors import AuthenticationFailed, GitError
+from reconciler.git.errors import GitError
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Mirror, Revision
 from reconciler.git.refs import RefSpec, RemoteRefs, missing, resolve
 from reconciler.manifests.cache import DecodeCache
-from reconciler.sync.credentials import CredentialSource
+from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.source import Bodies, Source
 
 
@@ -39,7 +39,7 @@ class Repositories:
     """All mirrors below `root`."""
 
     def __init__(
-        self, *, root: Path, cache: DecodeCache, credentials: CredentialSource, allow_local: bool
+        self, *, root: Path, cache: DecodeCache, credentials: ClusterCredentials, allow_local: bool
     ) -> None:
         self._root = root
         self._cache = cache
@@ -64,9 +64,19 @@ class Repositories:
         """
         One poll: where `specs` point now, on disk; `known` are the answers of the poll before.
 
-        One `ls-remote` for all; an error of the server is the answer for each of them.
+        One `ls-remote` for all; an error of the server is the answer for each of them. Whatever
+        the error, the credentials are read anew at the next poll: a server may hide what they do
+        not open, and a mended Secret shows in no other way.
         """
         specs = tuple(dict.fromkeys(specs))
+        found = await self._find(place, specs, known)
+        if place.credentials and any(isinstance(each, GitError) for each in found.values()):
+            self.credentials.forget(place.credentials)
+        return found
+
+    async def _find(
+        self, place: Place, specs: Collection[RefSpec], known: Mapping[RefSpec, Revision]
+    ) -> dict[RefSpec, Revision | GitError]:
         try:
             mirror = self.mirror(place.url)
             credentials = await self.credentials.get(place.credentials) if place.credentials else None
@@ -74,7 +84,6 @@ class Repositories:
                 mirror.list_refs(specs, credentials), asyncio.to_thread(objects.load)
             )
         except GitError as error:
-            self._forget(place, error)
             return dict.fromkeys(specs, error)
         return {spec: await self._bring(mirror, refs, spec, credentials, known.get(spec)) for spec in specs}
 
@@ -96,10 +105,6 @@ class Repositories:
             return await asyncio.to_thread(mirror.revision, found)
         except GitError as error:
             return error
-
-    def _forget(self, place: Place, error: GitError) -> None:
-        if place.credentials and isinstance(error, AuthenticationFailed):
-            self.credentials.forget(place.credentials)
 
     async def upkeep(self, in_use: Mapping[str, Collection[str]]) -> None:
         """Nightly, one mirror after the other: drop what is not among the commits in use, by URL."""
