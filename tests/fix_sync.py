@@ -201,18 +201,25 @@ class Installation:
         return self.api.get(path) if self.api.exists(path) else None
 
     def inventory(self) -> dict[ObjectRef, Record]:
-        """All recorded objects, read from the shards as they lie in the cluster."""
+        """All recorded objects, read from shards and heads as they lie in the cluster."""
         selector = f"?labelSelector={marks.RECORDS_LABEL}={self.namespace}"
-        shards = [
-            item
-            for item in self.api.get(self.path("configmaps") + selector)["items"]
-            if item["metadata"]["labels"].get(marks.PART_LABEL) == "shard"
+        parts = self.api.get(self.path("configmaps") + selector)["items"]
+        # The newest line of an object may stand in the head.
+        texts = [
+            part["data"].get(key, "")
+            for key in ("objects", "recent")
+            for part in parts
+            if not _is_status(part)
         ]
-        records = [parse_line(line) for item in shards for line in item["data"]["objects"].splitlines()]
+        records = [parse_line(line) for text in texts for line in text.splitlines()]
         return {record.ref: record for record in records}
 
     def recorded_names(self) -> set[str]:
         return {ref.name for ref in self.inventory()}
+
+
+def _is_status(part: Mapping[str, Any]) -> bool:
+    return bool(part["metadata"]["labels"].get(marks.PART_LABEL) == "status")
 
 
 def _content(content: Any) -> str | bytes | None:

@@ -132,6 +132,8 @@ def _stored_project(its: Stored) -> dict[str, Any]:
         names = [_name(entry) for entry in status.objects if entry.get("outcome") == Outcome.HELD]
         held = {"reason": status.held_reason, "plan_hash": status.held_plan, "objects": names}
     outcomes = Counter(entry.get("outcome") for entry in status.objects)
+    # The list may be truncated, the number is not.
+    outcomes[Outcome.HELD] = max(outcomes[Outcome.HELD], status.held_objects)
     return {
         "id": its.project,
         "state": status.state.value,

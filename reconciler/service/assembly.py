@@ -23,6 +23,7 @@ from reconciler.manifests.cache import DecodeCache
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.live import LiveObjects
+from reconciler.sync.marked import Marked
 from reconciler.sync.outcome import ObjectReport
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.readiness import Readiness
@@ -141,6 +142,7 @@ async def assembled(
             records=records,
             records_namespace=namespace,
             live=live,
+            marked=Marked(live),
             readiness=Readiness(cluster, instance=options.instance_name, tasks=tasks),
             progress=progress,
             timings=timings or NoTimings(),

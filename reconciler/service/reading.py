@@ -78,8 +78,7 @@ async def approve(options: Options, project: str, plan_hash: str) -> Approved:
                 else "`reconciler status` shows what is held",
             )
         await records.approve(found[project], held.held_plan)
-        objects = sum(entry.get("outcome") == "held" for entry in held.objects)
-        return Approved(plan_hash=held.held_plan, objects=objects)
+        return Approved(plan_hash=held.held_plan, objects=held.held_objects)
 
 
 def _why_not(plan_hash: str) -> str:

@@ -79,7 +79,7 @@ async def compare(
     )
     named = frozenset(served)
     if everywhere:
-        served = {**_all_kinds(discovery), **served}
+        served = {**all_kinds(discovery), **served}
     live: dict[ObjectRef, Live] = {}
     strays: dict[Record, Live] = {}
     versions: dict[GroupKind, str] = {}
@@ -163,7 +163,8 @@ def _take_unkept(served: dict[GroupKind, Resource]) -> dict[GroupKind, ClusterEr
     return unkept
 
 
-def _all_kinds(discovery: Discovery) -> dict[GroupKind, Resource]:
+def all_kinds(discovery: Discovery) -> dict[GroupKind, Resource]:
+    """The endpoint of every kind whose objects can be read and applied."""
     # Versions come in the server's order of preference; the first one stays.
     kinds = {(resource.group, resource.kind): resource for resource in reversed(discovery.resources)}
     _take_unkept(kinds)

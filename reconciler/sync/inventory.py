@@ -5,8 +5,9 @@ Pure. One head names the shards with their hash; a shard holds one line per obje
 the hash that the head had named for it when it was written. So a crash between two of
 our own writes can be told from a foreign hand: the first heals, the second is `damage`,
 and damage means that nothing is pruned. It guards against accidents, not against somebody
-who may write the records and computes hashes. records.py moves the parts to and from the
-cluster.
+who may write the records and computes hashes. While few objects have a newer line than
+their shard, the head holds it, so that an ordinary commit costs one write. records.py
+moves the parts to and from the cluster.
 """
 
 import hashlib
@@ -22,10 +23,12 @@ from reconciler.sync.errors import RecordsTooNew
 
 SCHEMA: Final = 2
 _READABLE: Final = frozenset({1, SCHEMA})
-"""1 knew no `owner` and no `imported`; the next write of the head makes it the newest."""
+"""1 knew no `owner`, `imported` and `recent`; the next write of the head makes it the newest."""
 SHARD_BYTES: Final = 256 * 1024
 _FILL_BYTES = 248 * 1024  # of new lines; the rest is room for keys and metadata
 _FULL_LINE = 90  # bytes that uid, hash and time add to a line once the object exists
+_RECENT: Final = 64
+"""Objects whose newest line may stand in the head: 16 KiB at most of what every run writes anyway."""
 _UNPROVEN = "-"
 """`previous` of what is written on top of damage: no head names it, so that no crash makes damage heal."""
 _DAMAGE_LENGTH = 1000  # characters; a head that is garbage throughout must not outgrow its ConfigMap
@@ -110,6 +113,8 @@ class Head:
     epoch: int = 1
     shards: Mapping[int, tuple[int, str]] = field(default_factory=dict)
     """Number of each shard to how many objects it holds and the hash of its lines."""
+    recent: tuple[Record, ...] = ()
+    """What is newer than the line of the same object in its shard, sorted."""
     damage: str = ""
 
 
@@ -119,6 +124,8 @@ class Inventory:
 
     records: Mapping[ObjectRef, Record] = field(default_factory=dict)
     shard_of: Mapping[ObjectRef, int] = field(default_factory=dict)
+    hidden: Mapping[ObjectRef, Record] = field(default_factory=dict)
+    """What the shards still hold of objects for which the head has a newer line."""
     committed: Mapping[int, str] = field(default_factory=dict)
     """Hash of each shard as the head in the cluster names it; "" for a shard that it does not name."""
     damage: str = ""
@@ -153,7 +160,7 @@ def read(head: Head | None, shards: Mapping[int, ShardText]) -> Inventory:
             continue
         found, bad_line = _parse(shard.objects)
         sound = hash_of(shard.objects) == wanted
-        if not sound and _is_ours(shard, wanted):
+        if not sound and head is not None and _is_ours(shard, wanted):
             healed.add(number)
         elif not sound and not wanted:
             damage.append(f"inventory shard {number} is named by no head")
@@ -170,12 +177,16 @@ def read(head: Head | None, shards: Mapping[int, ShardText]) -> Inventory:
             stale.add(number)
         records.update((record.ref, record) for record in found)
         shard_of.update((record.ref, number) for record in found)
+    recent = {record.ref: record for record in (head.recent if head else ())}
+    hidden = {ref: records[ref] for ref in recent if ref in records}
+    records.update(recent)
     return Inventory(
         records=records,
         shard_of=shard_of,
+        hidden=hidden,
         committed={number: named.get(number, (0, ""))[1] for number in sorted(named.keys() | shards.keys())},
         damage=_add_damage(head.damage if head else "", damage),
-        healed=bool(healed) or (head is None and bool(shards)),
+        healed=bool(healed),
         stale=frozenset(stale),
     )
 
@@ -213,6 +224,7 @@ class Rewrite:
     inventory: Inventory
     """As it will stand once all is written; its `committed` is what the new head names."""
     counts: Mapping[int, int]
+    recent: tuple[Record, ...] = ()
     drop: tuple[int, ...] = ()
 
     def head_shards(self) -> dict[int, tuple[int, str]]:
@@ -222,14 +234,17 @@ class Rewrite:
 
 def rewrite(inventory: Inventory, records: Iterable[Record]) -> Rewrite:
     """
-    Lay `records` out over the shards, touching only those whose lines change.
+    Lay `records` out over the shards, touching only those in which objects come, go or get a uid.
 
     An object stays in its shard, so that one change rewrites one shard, and no crash
-    between the writes of two shards can lose it.
+    between the writes of two shards can lose it. New lines of objects that were only changed
+    stand in the head while they are few.
     """
     wanted = {record.ref: record for record in records}
     shard_of = {ref: n for ref, n in inventory.shard_of.items() if ref in wanted}
-    touched = {n for ref, n in inventory.shard_of.items() if inventory.records.get(ref) != wanted.get(ref)}
+    touched = {
+        n for ref, n in inventory.shard_of.items() if _uid(wanted.get(ref)) != _uid(_held(inventory, ref))
+    }
     last = max(inventory.committed, default=0)
     fresh = [wanted[ref] for ref in sorted(wanted.keys() - shard_of.keys())]
     used = sum(_size(wanted[ref]) for ref, n in shard_of.items() if n == last) if fresh else 0
@@ -240,6 +255,10 @@ def rewrite(inventory: Inventory, records: Iterable[Record]) -> Rewrite:
     for ref, number in shard_of.items():
         members[number].append(ref)
     touched |= {n for n in inventory.stale if n in members}
+    late = {ref for ref, n in shard_of.items() if n not in touched and wanted[ref] != _held(inventory, ref)}
+    if inventory.damage or len(late) > _RECENT:
+        touched |= {shard_of[ref] for ref in late}
+        late = set()
     shards = {}
     committed = {n: h for n, h in inventory.committed.items() if n in members}
     for n in sorted(touched):
@@ -251,16 +270,27 @@ def rewrite(inventory: Inventory, records: Iterable[Record]) -> Rewrite:
     return Rewrite(
         shards=shards,
         counts={n: len(members[n]) for n in committed},
+        recent=tuple(wanted[ref] for ref in sorted(late)),
         drop=tuple(n for n in sorted(inventory.committed) if n not in members),
         inventory=replace(
             inventory,
             records=wanted,
             shard_of=shard_of,
+            hidden={ref: held for ref in late if (held := _held(inventory, ref))},
             committed=committed,
             healed=False,
             stale=frozenset(),
         ),
     )
+
+
+def _held(inventory: Inventory, ref: ObjectRef) -> Record | None:
+    """The line of an object as its shard has it."""
+    return inventory.hidden.get(ref) or inventory.records.get(ref)
+
+
+def _uid(record: Record | None) -> str | None:
+    return record.uid if record else None
 
 
 def _allot(fresh: Iterable[Record], number: int, used: int) -> Iterator[tuple[ObjectRef, int]]:
@@ -291,6 +321,7 @@ def format_head(head: Head) -> dict[str, str]:
         "state": head.state,
         "epoch": str(head.epoch),
         "shards": "".join(f"{n} {count} {h}\n" for n, (count, h) in sorted(head.shards.items())),
+        **({"recent": "".join(record.line() + "\n" for record in head.recent)} if head.recent else {}),
         **({"damage": head.damage} if head.damage else {}),
     }
 
@@ -313,10 +344,12 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
             mend="run the release that wrote them, or a later one",
         )
     epoch, shards = 1, {}
+    recent: tuple[Record, ...] = ()
     damage = data.get("damage", "")
     try:
         epoch = int(data["epoch"])
         shards = _named_shards(data["shards"])
+        recent = tuple(map(parse_line, data.get("recent", "").split("\n")[:-1]))
     except (KeyError, ValueError):
         damage = _add_damage(damage, ["the head cannot be read"])
     if schema not in _READABLE:
@@ -331,6 +364,7 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
         state=data.get("state", ""),
         epoch=epoch,
         shards=shards,
+        recent=recent,
         damage=damage,
     )
 

@@ -299,8 +299,13 @@ def _own_record(ref: ObjectRef) -> Refusal:
 
 
 def _is_another(record: Record, live: Live) -> bool:
-    """Ours is gone, and somebody made an object of the same name that says nothing of us."""
-    return live.owner is None and record.uid not in ("", live.uid)
+    """
+    Somebody else made what has the name, and it says nothing of us.
+
+    Ours is gone, or never came to be: a record without uid is written before the first apply, and an
+    object that the apply did not reach carries no mark.
+    """
+    return live.owner is None and record.uid != live.uid
 
 
 def _handed_over(ref: ObjectRef, live: Live) -> Refusal:

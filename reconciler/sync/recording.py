@@ -34,8 +34,13 @@ class Recording:
         self._pending = dict(kept.inventory.records)
 
     async def before(self, new: Iterable[Record]) -> None:
-        """Write down what is about to be created, and what a crash had left unfinished."""
-        fresh = {record.ref: record for record in new if record.ref not in self._pending}
+        """
+        Write down what is about to be created, and what a crash had left unfinished.
+
+        Also what is created anew: with the uid of the object that is gone, a kill would leave one
+        that we could not tell from another hand's.
+        """
+        fresh = {record.ref: record for record in new if self._pending.get(record.ref) != record}
         self._pending.update(fresh)
         if fresh or self._kept.inventory.healed:
             await self._write(self._head())
@@ -84,7 +89,7 @@ class Recording:
         change = replace(change, inventory=replace(change.inventory, damage=head.damage))
         await self._records.write(
             self._kept,
-            replace(head, shards=change.head_shards()),
+            replace(head, shards=change.head_shards(), recent=change.recent),
             change,
             approval_used=self._approval_on_head,
         )

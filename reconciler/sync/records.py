@@ -40,6 +40,8 @@ class ProjectRecords:
     inventory: Inventory = field(default_factory=Inventory)
     approved: str = ""
     status: Mapping[str, str] = field(default_factory=dict)
+    status_unsure: bool = False
+    """A write of the status went wrong: what lies there has to be read before the next one."""
     versions: dict[str, str] = field(default_factory=dict)
     uids: dict[str, str] = field(default_factory=dict)
 
@@ -241,7 +243,14 @@ class Records:
     async def write(
         self, records: ProjectRecords, head: Head, change: Rewrite, *, approval_used: bool = False
     ) -> None:
-        """Write what changed: shards, head, then the deletes of emptied shards."""
+        """
+        Write what changed: shards, head, then the deletes of emptied shards.
+
+        The very first write begins with a head that names no shard: shards without any head are
+        then never our own unfinished work.
+        """
+        if records.head is None and change.shards:
+            await self._put_head(records, replace(head, shards={}, recent=()), approval_used=False)
         for number, shard in change.shards.items():
             data = {"objects": shard.objects, "hash": shard.hash, "previous": shard.previous}
             await self._put(records, f"{records.name}-{number}", "shard", data)
@@ -269,11 +278,28 @@ class Records:
 
     async def write_status(self, records: ProjectRecords, data: Mapping[str, str]) -> None:
         """Write the status beside the inventory; nothing where it says the same already."""
+        name = f"{records.name}-status"
+        if records.status_unsure:
+            await self._reread_status(records, name)
         if dict(records.status) == dict(data):
             return
-        name = f"{records.name}-status"
-        await self._put(records, name, "status", data)
+        try:
+            await self._put(records, name, "status", data)
+        except RecordsUnusable:
+            records.status_unsure = True
+            raise
         records.status = data
+
+    async def _reread_status(self, records: ProjectRecords, name: str) -> None:
+        try:
+            found = await self._cluster.get(CONFIG_MAPS, self._namespace, name)
+        except NotFound:
+            records.status = {}
+            records.versions.pop(name, None)
+        else:
+            records.status = found.get("data") or {}
+            records.versions[name] = found["metadata"]["resourceVersion"]
+        records.status_unsure = False
 
     async def _put(
         self, records: ProjectRecords, name: str, part: str, data: Mapping[str, str], *, approved: str = ""
@@ -298,7 +324,7 @@ class Records:
                     CONFIG_MAPS, self._namespace, name, body, field_manager=manager
                 )
         except AlreadyExists as error:
-            self.forget(records)
+            self._doubt(records, part)
             raise TwoWriters(
                 what="exists already, but is not among the records that were read",
                 where=f"ConfigMap {self._namespace}/{name}",
@@ -308,12 +334,12 @@ class Records:
             found = await self._as_sent(name, body)
             if found is None:
                 if part != "head":
-                    self.forget(records)
+                    self._doubt(records, part)
                 raise _two_writers(f"ConfigMap {self._namespace}/{name}") from error
             written = found
         except ClusterError as error:
             # It may have been written all the same: read before the next try.
-            self.forget(records)
+            self._doubt(records, part)
             raise RecordsUnusable(
                 what=f"could not be written: {error.what}",
                 where=f"ConfigMap {self._namespace}/{name}",
@@ -321,6 +347,11 @@ class Records:
             ) from error
         records.versions[name] = written["metadata"]["resourceVersion"]
         records.uids[name] = written["metadata"]["uid"]
+
+    def _doubt(self, records: ProjectRecords, part: str) -> None:
+        # A status that got lost is no reason to doubt the inventory, which a run may be writing.
+        if part != "status":
+            self.forget(records)
 
     async def _as_sent(self, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """

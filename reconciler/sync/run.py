@@ -32,6 +32,7 @@ from reconciler.sync.findings import Findings
 from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
 from reconciler.sync.live import LiveObjects
+from reconciler.sync.marked import Marked
 from reconciler.sync.outcome import (
     BAD,
     ObjectReport,
@@ -78,6 +79,7 @@ class Parts:
     records: Records
     records_namespace: str
     live: LiveObjects
+    marked: Marked
     readiness: Readiness
     claims: Claims = field(default_factory=Claims)
     progress: Progress = lambda _project, _report: None
@@ -144,8 +146,11 @@ class Run:
             return self.findings.report(
                 None, reason_first="strict: nothing is applied while a manifest has an error"
             )
-        compared = await self._compare()
-        if damage := self._damage(compared):
+        everywhere = self.records.head is None and await self.parts.marked.names(
+            self.records.owner, self.kinds.discovery
+        )
+        compared = await self._compare(everywhere=everywhere)
+        if (damage := self._damage(compared)) and not everywhere:
             compared = await self._compare(everywhere=True)
         work = self._adopt_strays(compared, damage)
         nodes = [order.Node(m.ref, m.depends_on, m.defines) for m in self.declared.values()]
@@ -156,7 +161,9 @@ class Run:
         if self.project.dry_run_strategy == "client":
             self.findings.dry_run(work)
             return self.findings.report(None)
-        await self.recording.before(_new_record(step) for step in work.steps)
+        await self.recording.before(
+            _new_record(step) for step in work.steps if self._is_created(step.wanted.manifest.ref, compared)
+        )
         lost = await self._apply(work, graph, compared)
         decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
         # What nothing new may stand in for goes at once, the rest when the new is well.
@@ -178,6 +185,9 @@ class Run:
     @property
     def _stopped(self) -> bool:
         return self.request.stop.is_set()
+
+    def _is_created(self, ref: ObjectRef, compared: Comparison) -> bool:
+        return ref not in compared.live or ref not in self.records.inventory.records
 
     # -- compare ---------------------------------------------------------------------
 

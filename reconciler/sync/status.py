@@ -32,6 +32,7 @@ def status_data(report: ProjectReport) -> dict[str, str]:
     if report.held:
         data["held_reason"] = _cut(report.held.reason, _REASON)
         data["held_plan"] = report.held.plan_hash
+        data["held_objects"] = str(len(report.held.objects))
     objects = [_short(o) for o in report.objects if not _fine(o)]
     lines: list[str] = []
     room = LIMIT - _ROOM - sum(len(value.encode()) for value in data.values())
@@ -83,6 +84,8 @@ class StoredStatus:
     objects: tuple[Mapping[str, Any], ...]
     held_reason: str = ""
     held_plan: str = ""
+    held_objects: int = 0
+    """All of them: `objects` may be truncated."""
     truncated: str = ""
 
 
@@ -98,6 +101,7 @@ def parse_status(data: Mapping[str, str]) -> StoredStatus:
             objects=tuple(_object(line) for line in data.get("objects", "").split("\n") if line),
             held_reason=data.get("held_reason", ""),
             held_plan=data.get("held_plan", ""),
+            held_objects=int(data.get("held_objects", "0")),
             truncated=data.get("truncated", ""),
         )
     except (KeyError, ValueError):

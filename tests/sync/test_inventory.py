@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.manifests.identity import ObjectRef
@@ -51,16 +51,19 @@ class Parts:
     def write(
         self, had: Inventory, wanted: dict[ObjectRef, Record], *, writes: int = EVERYTHING, damage: str = ""
     ) -> Inventory:
-        """The first `writes` writes that bring `wanted` there: shards, head, deletes."""
+        """The first `writes` writes that bring `wanted` there: a first head, shards, head, deletes."""
         change = rewrite(had, wanted.values())
-        head = replace(self.head or HEAD, shards=change.head_shards(), damage=damage)
-        todo: list[tuple[str, int]] = [("shard", n) for n in change.shards]
+        head = replace(self.head or HEAD, shards=change.head_shards(), recent=change.recent, damage=damage)
+        todo: list[tuple[str, int]] = [("begin", 0)] if self.head is None and change.shards else []
+        todo += [("shard", n) for n in change.shards]
         todo += [("head", 0)] if head != self.head else []
         todo += [("drop", n) for n in change.drop]
         for what, n in todo[:writes]:
             match what:
                 case "shard":
                     self.shards[n] = change.shards[n]
+                case "begin":
+                    self.head = replace(head, shards={}, recent=())
                 case "head":
                     self.head = head
                 case "drop":
@@ -78,6 +81,21 @@ def small_shards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inventory, "_FILL_BYTES", 3 * (90 + 42))
         yield
+
+
+@pytest.fixture
+def plain_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head holds no newer lines: all is in the shards."""
+    monkeypatch.setattr(inventory, "_RECENT", 0)
+
+
+@pytest.fixture(params=[0, 2], ids=["no newer lines in the head", "two newer lines in the head"])
+def recent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many newer lines the head may hold."""
+    monkeypatch.setattr(inventory, "_RECENT", request.param)
+
+
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 # -- lines -----------------------------------------------------------------------------------
@@ -296,7 +314,7 @@ def test_shards_of_ten_thousand_of_the_longest_names_stay_within_their_limit(mak
         pytest.param("abcdefg", "", [0, 1, 2], [0, 1, 2], id="all are gone"),
     ],
 )
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "plain_head")
 def test_a_rewrite_touches_only_what_changes(had, wanted, written, dropped):
     parts = Parts()
     before = parts.write(Inventory(), letters(had))
@@ -310,6 +328,45 @@ def letters(text: str) -> dict[ObjectRef, Record]:
     return records(*(record(c.lower(), uid="u2" if c.isupper() else "u1") for c in text))
 
 
+@pytest.mark.parametrize(
+    ("had", "then", "newer", "written"),
+    [
+        pytest.param("abcdefg", "abcDefg", "d", [], id="one has changed"),
+        pytest.param("abcDefg", "abcDeFg", "df", [], id="one more has changed: the head has both"),
+        pytest.param("abcDefg", "abcdefg", "", [], id="it is again as its shard has it"),
+        pytest.param("abcDefg", "abCDeFg", "", [0, 1], id="more have changed than the head may hold"),
+        pytest.param("abcDefg", "abcDeg", "", [1], id="another of its shard is gone: both are written there"),
+        pytest.param("abcDefg", "bcDefg", "d", [0], id="one of another shard is gone"),
+        pytest.param("abcDefg", "abcefg", "", [1], id="it is gone itself"),
+        pytest.param("abcDefg", "abc4efg", "", [1], id="it was made anew"),
+    ],
+)
+@pytest.mark.usefixtures("small_shards")
+def test_the_head_has_newer_lines_while_they_are_few(monkeypatch, had, then, newer, written):
+    """A capital is the same object applied once more, `4` is another in the place of `d`."""
+
+    def them(text: str) -> dict[ObjectRef, Record]:
+        return records(
+            *(record(c.lower(), time="t2" if c.isupper() else "t1") for c in text if c != "4"),
+            *(record("d", uid="u4") for c in text if c == "4"),
+        )
+
+    monkeypatch.setattr(inventory, "_RECENT", 2)
+    parts = Parts()
+    before = parts.write(parts.write(Inventory(), them(had.lower())), them(had))
+    change = rewrite(before, them(then).values())
+    assert ("".join(its.ref.name for its in change.recent), sorted(change.shards)) == (newer, written)
+    parts.write(before, them(then))
+    assert parts.read().records == them(then)
+
+
+def test_a_newer_line_that_cannot_be_read_is_damage():
+    data = format_head(replace(HEAD, recent=(record("a"),)))
+    assert parse_head(data, where="test").recent == (record("a"),)
+    broken = parse_head({**data, "recent": data["recent"].replace("uid", "id")}, where="test")
+    assert broken.damage == "the head cannot be read"
+
+
 def test_an_unchanged_inventory_writes_no_head():
     parts = Parts()
     had = parts.write(Inventory(), letters("ab"))
@@ -320,14 +377,15 @@ def test_an_unchanged_inventory_writes_no_head():
 
 # -- a crash of our own ----------------------------------------------------------------------
 
-contents = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["", "u1", "u2"])).map(
-    lambda them: records(*(record(name, uid=uid) for name, uid in them.items()))
+states = st.sampled_from([("", "t1"), ("u1", "t1"), ("u1", "t2"), ("u2", "t1")])
+contents = st.dictionaries(st.sampled_from("abcdefghij"), states).map(
+    lambda them: records(*(record(name, uid=uid, time=time) for name, (uid, time) in them.items()))
 )
 runs = st.lists(st.tuples(contents, st.integers(0, 9) | st.just(EVERYTHING)), min_size=1, max_size=6)
 
 
-@pytest.mark.usefixtures("small_shards")
-@settings(max_examples=400, deadline=None)
+@pytest.mark.usefixtures("small_shards", "recent")
+@MANY
 @given(runs)
 def test_a_crash_between_any_two_writes_loses_nothing_and_heals(runs):
     parts = Parts()
@@ -348,8 +406,8 @@ def test_a_crash_between_any_two_writes_loses_nothing_and_heals(runs):
     assert (settled.records, settled.damage, settled.healed) == (known, "", False)
 
 
-@pytest.mark.usefixtures("small_shards")
-@settings(max_examples=200, deadline=None)
+@pytest.mark.usefixtures("small_shards", "recent")
+@MANY
 @given(st.lists(contents, min_size=1, max_size=6))
 def test_a_process_knows_what_it_wrote(runs):
     parts = Parts()
@@ -359,7 +417,7 @@ def test_a_process_knows_what_it_wrote(runs):
         assert had == parts.read()
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "recent")
 def test_every_crash_point_of_a_shrinking_and_growing_inventory():
     """Written out for one case with all kinds of writes: two shards change, one begins, one is dropped."""
     before, after = letters("abcdefg"), letters("DeFhijkl")
@@ -444,7 +502,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("change", "said"), FOREIGN)
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "plain_head")
 def test_a_foreign_hand_is_damage(change, said):
     parts = settled()
     assert parts.read().damage == ""
@@ -453,7 +511,7 @@ def test_a_foreign_hand_is_damage(change, said):
 
 
 @pytest.mark.parametrize(("change", "said"), FOREIGN)
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "plain_head")
 def test_damage_does_not_heal_by_a_crash(change, said):
     parts = settled()
     change(parts)
@@ -469,7 +527,7 @@ def test_damage_does_not_heal_by_a_crash(change, said):
 
 
 @pytest.mark.parametrize(("change", "said"), FOREIGN)
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "recent")
 def test_settled_damage_is_gone_for_good(change, said):
     """After an approval one full write makes the records whole again, also of shards without a change."""
     parts = settled()

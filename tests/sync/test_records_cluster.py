@@ -3,8 +3,11 @@
 import pytest
 
 from localcluster import Api
+from reconciler.cluster.client import connect
 from reconciler.sync import marks
-from reconciler.sync.outcome import State
+from reconciler.sync.errors import TwoWriters
+from reconciler.sync.outcome import ObjectReport, Outcome, State
+from reconciler.sync.records import Records
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map, deployment, manifest
 
@@ -37,8 +40,9 @@ def test_object_is_in_the_inventory_before_it_is_created(installation: Installat
     written = [str(asked) for asked in requests.writes]
     head, shard = f"configmaps/{installation.inventory_id}", f"configmaps/{installation.inventory_id}-0"
     created = written.index("patch configmaps/a")
-    assert written.index(f"create {shard}") < written.index(f"create {head}") < created
-    assert created < written.index(f"update {shard}") < written.index(f"update {head}")
+    before, after = written[:created], written[created:]
+    assert before[-3:] == [f"create {head}", f"create {shard}", f"update {head}"]
+    assert after.index(f"update {shard}") < after.index(f"update {head}")
 
 
 def test_object_leaves_the_inventory_after_it_is_gone(installation: Installation) -> None:
@@ -64,6 +68,40 @@ def test_failed_create_stays_in_the_inventory_until_it_is_seen_not_to_exist(
     assert installation.recorded_names() == {"a"}
 
 
+async def test_status_that_could_not_be_written_casts_no_doubt_on_the_inventory(
+    installation: Installation,
+) -> None:
+    """Somebody else has touched the status record; a run that goes on writes head and shards as before."""
+    installation.commit({"a.yaml": config_map("a")})
+    async with connect(kubeconfig=installation.options.kubeconfig) as cluster:
+        records = Records(cluster, namespace=installation.namespace, instance=installation.namespace)
+        of_run = await records.of(PROJECT)
+        await records.write_status(of_run, {"state": "progressing"})
+        path = installation.path("configmaps", f"{installation.inventory_id}-status")
+        installation.api.patch(path, {"metadata": {"labels": {"by": "another"}}})
+        with pytest.raises(TwoWriters):
+            await records.write_status(await records.of(PROJECT), {"state": "synced"})
+        assert await records.of(PROJECT) is of_run
+        await records.write_status(await records.of(PROJECT), {"state": "synced"})
+    assert installation.record("-status")["data"] == {"state": "synced"}
+
+
+def test_object_that_is_made_anew_is_recorded_as_new_before(installation: Installation) -> None:
+    """With the uid of the object that is gone, a kill would leave one that looks like another hand's."""
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    installation.sync()
+    installation.api.delete(installation.path("configmaps", "a"))
+    seen: list[str] = []
+
+    def look(_project: str, report: ObjectReport) -> None:
+        if report.outcome is Outcome.CREATED:
+            seen.extend(record.uid for ref, record in installation.inventory().items() if ref.name == "a")
+
+    installation.sync(progress=look)
+    assert set(seen) == {""}
+    assert [record.uid for record in installation.inventory().values() if not record.uid] == []
+
+
 def test_last_object_leaves_no_shard_behind(installation: Installation) -> None:
     installation.configure(prune_limit="100%")
     installation.commit({"a.yaml": [config_map("a"), manifest("v1", "Secret", "s")]})
@@ -74,21 +112,46 @@ def test_last_object_leaves_no_shard_behind(installation: Installation) -> None:
     assert installation.record()["data"]["shards"] == ""
 
 
-def test_second_writer_is_noticed_and_not_overwritten(installation: Installation) -> None:
+@pytest.mark.parametrize(
+    ("part", "files"),
+    [
+        pytest.param("", {"a.yaml": [config_map("a", a="2", b="3"), config_map("b")]}, id="head"),
+        pytest.param("-0", {"c.yaml": config_map("c")}, id="shard"),
+    ],
+)
+def test_second_writer_is_noticed_and_not_overwritten(
+    installation: Installation, part: str, files: dict[str, object]
+) -> None:
     installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
     installation.sync()
-    path = installation.path("configmaps", installation.inventory_id + "-0")
+    path = installation.path("configmaps", installation.inventory_id + part)
 
     def write_in_between(_project: str, report: object) -> None:
-        if str(getattr(report, "outcome", "")) == "updated":
-            installation.api.patch(path, {"metadata": {"labels": {"by": "another"}}})
+        if str(getattr(report, "outcome", "")) in ("created", "updated"):
+            data = {"data": {"commit": "another"}} if not part else {}
+            installation.api.patch(path, {"metadata": {"labels": {"by": "another"}}, **data})
 
-    installation.commit({"a.yaml": [config_map("a", a="2", b="3"), config_map("b")]})
+    installation.commit(files)
     report = installation.sync(progress=write_in_between)
     assert report.state is State.FAILED
     assert "written by somebody else" in report.reason
-    assert installation.record("-0")["metadata"]["labels"]["by"] == "another"
+    assert installation.record(part)["metadata"]["labels"]["by"] == "another"
     assert installation.sync().state is State.SYNCED
+
+
+def test_newest_lines_of_few_changed_objects_stand_in_the_head(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    installation.sync()
+    shard = installation.record("-0")
+    installation.commit({"a.yaml": [config_map("a", a="2", b="3"), config_map("b")]})
+    with installation.recorded() as requests:
+        installation.sync()
+    uid = installation.get("configmaps", "a")["metadata"]["uid"]
+    (line,) = installation.record()["data"]["recent"].splitlines()
+    assert line.startswith(f"v1 ConfigMap {installation.namespace}/a uid={uid} fields=")
+    assert requests.of_objects == ["patch configmaps/a"]
+    assert installation.record("-0") == shard
+    assert outcomes(installation.sync()) == {"a": "unchanged", "b": "unchanged"}
 
 
 def test_two_instances_do_not_touch_each_other(installation: Installation) -> None:

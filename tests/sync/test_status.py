@@ -34,6 +34,7 @@ def test_a_status_is_read_back():
         "refs/heads/main",
     )
     assert (found.held_reason, found.held_plan, found.truncated) == ("too many", "f" * 64, "")
+    assert found.held_objects == 1
     assert found.counts == {"objects": 2, "ready": 0, "failed": 1}
     assert found.objects[0] == {
         "kind": "ConfigMap",
@@ -45,6 +46,14 @@ def test_a_status_is_read_back():
         "file": "app/a.yaml",
         "line": 7,
     }
+
+
+def test_number_of_what_is_held_survives_a_list_that_is_too_long():
+    many = tuple(about(f"{n:04}", Outcome.HELD, reason="PruneHeld", message="m" * 400) for n in range(2_000))
+    held = Held(reason="all", plan_hash="f" * 64, objects=tuple(its.ref for its in many))
+    found = parse_status(status_data(report(*many, held=held)))
+    assert found.truncated
+    assert (len(found.objects) < 2_000, found.held_objects) == (True, 2_000)
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,16 @@ def test_lost_shard_does_not_lose_an_object_whose_kind_left_git(installation: In
     assert outcomes(installation.sync())["token"] == "pruned"
 
 
+def test_lost_records_do_not_lose_objects_of_kinds_that_left_git(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), manifest("v1", "Secret", "s")]})
+    installation.sync()
+    delete_all(installation)
+    installation.commit({"a.yaml": None, "keep.yaml": manifest("v1", "ServiceAccount", "x")})
+    report = installation.sync()
+    assert report.state is State.HELD, report
+    assert installation.recorded_names() == {"a", "s", "x"}
+
+
 def test_object_whose_definition_serves_no_version_is_not_forgotten(
     installation: Installation, namespace: str
 ) -> None:
