@@ -142,10 +142,6 @@ class Run:
         left = self.records.inventory.records.keys() - self.manifests.claimed
         if any(ref.kind in _CONTAINERS for ref in left):
             self.elsewhere = await self.parts.records.of_others(self.project.id)
-        if self.project.strict and self.manifests.problems:
-            return self.findings.report(
-                None, reason_first="strict: nothing is applied while a manifest has an error"
-            )
         everywhere = self.records.head is None and await self.parts.marked.names(
             self.records.owner, self.kinds.discovery
         )
@@ -158,6 +154,10 @@ class Run:
         # not hold at all makes them invalid themselves.
         graph = order.build(nodes, known={c.ref for c in work.candidates} | self.unusable)
         self.findings.refusals(work, graph, compared, self.records.inventory.records)
+        if self.project.strict and (self.manifests.problems or graph.invalid):
+            return self.findings.report(
+                None, reason_first="strict: nothing is applied while a manifest has an error"
+            )
         if self.project.dry_run_strategy == "client":
             self.findings.dry_run(work)
             return self.findings.report(None)

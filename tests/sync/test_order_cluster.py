@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from localcluster import Api
-from reconciler.sync.outcome import State
+from reconciler.sync.outcome import Outcome, State
 from tests.fix_sync import Installation, of, outcomes
-from tests.objects import config_map, definition, deployment, manifest
+from tests.objects import config_map, definition, deployment, manifest, text
 
 
 @pytest.fixture
@@ -193,13 +194,34 @@ def test_reference_to_what_git_does_not_hold_fails_its_object(installation: Inst
     assert (its.outcome.value, its.reason) == ("failed", "DependencyInvalid")
 
 
-def test_strict_applies_nothing_while_a_manifest_has_an_error(installation: Installation) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param([manifest("nowhere.example.com/v1", "Thing", "t")], id="unknown kind"),
+        pytest.param(
+            [
+                config_map("t", after="/namespaces/{namespace}/ConfigMap/u"),
+                config_map("u", after="/namespaces/{namespace}/ConfigMap/t"),
+            ],
+            id="cycle of dependencies",
+        ),
+        pytest.param(
+            [config_map("t", after="/namespaces/{namespace}/ConfigMap/elsewhere")],
+            id="dependency that git does not hold",
+        ),
+    ],
+)
+def test_strict_applies_nothing_while_a_manifest_has_an_error(
+    installation: Installation, wrong: list[dict[str, Any]]
+) -> None:
+    declared = text(*wrong, config_map("free")).replace("{namespace}", installation.namespace)
     installation.configure(strict=True)
-    installation.commit({"all.yaml": [manifest("nowhere.example.com/v1", "Thing", "t"), config_map("free")]})
+    installation.commit({"all.yaml": declared})
     with installation.recorded() as requests:
         report = installation.sync()
     assert (report.state, requests.of_objects) == (State.FAILED, [])
     assert "strict" in report.reason
+    assert of(report, "t").outcome is Outcome.FAILED
     installation.configure(strict=False)
     assert outcomes(installation.sync())["free"] == "created"
 
