@@ -7,6 +7,22 @@ where, and how to mend it. No text may hold a secret: messages are built from sa
 parts, never by masking a finished one.
 """
 
+LONGEST_NAME = 80  # characters; more is no name that anybody would recognize
+HIDDEN_NAME = "(not shown)"
+
+
+def shown_name(name: str) -> str:
+    """
+    A name that somebody wrote into a file, for a message: one short line.
+
+    Cut, without unprintable characters; and not at all where it looks like a URL or an
+    address, which may hold a password.
+    """
+    if "@" in name or "://" in name:
+        return HIDDEN_NAME
+    cut = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in cut)
+
 
 class ReconcilerError(Exception):
     """

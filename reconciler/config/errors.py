@@ -10,19 +10,23 @@ service goes on with what it has.
 
 from dataclasses import dataclass
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, shown_name
 
 Path = tuple[str | int, ...]
 
 
 def dotted(path: Path) -> str:
-    """`("gitops", "manifest_projects", 2, "ref")` -> `gitops.manifest_projects[2].ref`; the root is ""."""
+    """
+    `("gitops", "manifest_projects", 2, "ref")` -> `gitops.manifest_projects[2].ref`; the root is "".
+
+    A key that may hold a secret is not shown, since a file may have the strangest text as a key.
+    """
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            text += f".{shown_name(part)}" if text else shown_name(part)
     return text
 
 

@@ -16,6 +16,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from reconciler.config import models
+from reconciler.errors import shown_name
+from reconciler.git.credentials import NAME, is_name
 
 RULE = "rule"  # the pydantic error type of our own rules
 
@@ -25,9 +27,6 @@ _GO_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 _MAX_SECONDS = 315_576_000_000  # protobuf's limit, 10,000 years
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
-# A Secret's name in Kubernetes, which is also a safe name for a directory: no slash, no leading dot.
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAME_MAX = 253
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -119,16 +118,18 @@ def _count(value: object) -> int:
 
 
 def _show(seconds: float) -> str:
-    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+    """A duration as it is to be written, or an example where there is no such one."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s" if 0 <= seconds <= _MAX_SECONDS else "3600s"
 
 
 def parse_duration(value: object) -> float:
     """`3600s`, `1.5s` -> seconds. Everything else names the text that would be right."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        likely = 0 <= value <= _MAX_SECONDS
-        raise rule("a duration needs its unit", f"write {_show(value) if likely else '3600s'}")
+        raise rule("a duration needs its unit", f"write {_show(value)}")
     text = need_text(value, "write seconds, for example 3600s")
     if _SECONDS.fullmatch(text):
+        if float(text[:-1]) > _MAX_SECONDS:
+            raise rule("a duration ends at 10,000 years", f"write {_MAX_SECONDS}s or less")
         return float(text[:-1])
     if _GO_DURATION.fullmatch(text):
         seconds = sum(float(number) * _UNITS[unit] for number, unit in _GO_PART.findall(text))
@@ -157,7 +158,7 @@ def near(word: str, known: list[str]) -> str:
     import difflib  # noqa: PLC0415 - only a file with mistakes pays for it
 
     close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else ""
+    return f'did you mean "{shown_name(close[0])}"?' if close else ""
 
 
 def _choice(value: object, *, names: tuple[str, ...], default: str | None, numbered: bool) -> str:
@@ -203,7 +204,7 @@ def _namespace(value: object) -> str:
 
 def _credentials(value: object) -> str:
     text = need_text(value, "write the name of a Secret or of a directory below --credentials-dir")
-    if not _NAME.fullmatch(text) or len(text) > _NAME_MAX:
+    if not is_name(text):
         mend = (
             "write the name of a Secret or of a directory below --credentials-dir:"
             " lower-case letters, digits, hyphens and dots, no slash"
@@ -267,7 +268,7 @@ def _field_manager(value: object) -> str:
 def _service_account(value: object) -> str:
     mend = "write NAMESPACE/NAME of a ServiceAccount, for example shop/deployer"
     namespace, slash, name = need_text(value, mend).partition("/")
-    if not slash or not _LABEL.fullmatch(namespace) or not _NAME.fullmatch(name) or len(name) > _NAME_MAX:
+    if not slash or not _LABEL.fullmatch(namespace) or not is_name(name):
         raise rule("this is not a ServiceAccount", mend)
     return f"{namespace}/{name}"
 
@@ -305,12 +306,12 @@ PositiveDuration = Annotated[float, Rule(_positive, _DURATION_SCHEMA)]
 Interval = Annotated[float, Rule(_interval, _DURATION_SCHEMA)]
 ProjectId = Annotated[str, Rule(_id, _SOME_TEXT_SCHEMA)]
 Namespace = Annotated[str, Rule(_namespace, {"type": "string", "pattern": f"^({_LABEL.pattern})?$"})]
-CredentialsName = Annotated[str, Rule(_credentials, {"type": "string", "pattern": f"^{_NAME.pattern}$"})]
+CredentialsName = Annotated[str, Rule(_credentials, {"type": "string", "pattern": f"^{NAME.pattern}$"})]
 KindName = Annotated[str, Rule(_kind, {"type": "string", "pattern": f"^{_KIND.pattern}$"})]
 LabelValue = Annotated[str, Rule(_label_value, {"type": "string", "pattern": f"^{_LABEL_VALUE.pattern}$"})]
 FieldManager = Annotated[str, Rule(_field_manager, {**_SOME_TEXT_SCHEMA, "maxLength": _MANAGER_MAX})]
 ServiceAccount = Annotated[
-    str, Rule(_service_account, {"type": "string", "pattern": f"^{_LABEL.pattern}/{_NAME.pattern}$"})
+    str, Rule(_service_account, {"type": "string", "pattern": f"^{_LABEL.pattern}/{NAME.pattern}$"})
 ]
 NamespaceNames = Annotated[
     list[str],

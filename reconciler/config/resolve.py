@@ -12,12 +12,14 @@ from typing import cast
 from reconciler.config import fields, keys, models, urls
 from reconciler.config.errors import Path
 from reconciler.config.explain import Finding
+from reconciler.errors import shown_name
 from reconciler.git.errors import RefInvalid, SourceRefused
 from reconciler.git.globs import FileLimits
 from reconciler.git.refs import RefSpec
 from reconciler.git.urls import parse_url
 
 GUESSES = 50  # likeness costs about 1 ms among 1,000 ids; who has more mistakes has another problem
+RING_SHOWN = 8
 PROJECTS: Path = ("gitops", "manifest_projects")
 
 
@@ -176,7 +178,7 @@ def _check_ids(entries: Sequence[Entry], ids: Mapping[int, str | None]) -> list[
 def _duplicate(project: str, path: Path, first: Entry) -> Finding:
     mend = "give one of them another id; with url, an id may be any unique name"
     other = first.at("id") if first.keys.id else first.at()
-    return Finding(path, f"duplicate source id: {project} is there already", mend, other)
+    return Finding(path, f"duplicate source id: {shown_name(project)} is there already", mend, other)
 
 
 def _check_base_url(around: Surroundings) -> list[Finding]:
@@ -251,11 +253,18 @@ def _cycles(entries: Sequence[Entry], ids: Mapping[int, str | None]) -> list[Fin
     while ring := _ring(needs):
         first = min(ring, key=lambda project: by_id[project].index)
         turned = ring[ring.index(first) :] + ring[: ring.index(first)]
-        what = f"manifest projects wait for each other: {' -> '.join([*turned, first])}"
+        what = f"manifest projects wait for each other: {_told(turned)}"
         found.append(Finding(by_id[first].at("depends_on"), what, "remove one of these dependencies"))
         for project in ring:
             del needs[project]
     return found
+
+
+def _told(ring: Sequence[str]) -> str:
+    """A ring in words; of a long one its beginning, which is enough to find it."""
+    shown = [shown_name(project) for project in ring[:RING_SHOWN]]
+    between = [f"{len(ring) - RING_SHOWN} more"] if len(ring) > RING_SHOWN else []
+    return " -> ".join([*shown, *between, shown[0]])
 
 
 def _ring(needs: Mapping[str, set[str]]) -> list[str]:

@@ -20,6 +20,10 @@ CREDENTIALS_LABEL_VALUE = "git"
 URL_PREFIX_ANNOTATION = "reconciler.dev/url-prefix"
 URL_PREFIX_FILE = "url-prefix"
 
+# A Secret's name in Kubernetes, which is also a safe name for a directory: no slash, no leading dot.
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_MAX = 253
+
 # The first name of each row is ours, the others are those of Flux and of kubernetes.io/ssh-auth.
 KEYS = {
     "username": ("username",),
@@ -45,6 +49,11 @@ class Credentials:
     identity: bytes = field(default=b"", repr=False)
     known_hosts: bytes = field(default=b"", repr=False)
     ca: bytes = field(default=b"", repr=False)
+
+
+def is_name(text: str) -> bool:
+    """Can credentials have this name, as a Secret and as a directory?"""
+    return len(text) <= _NAME_MAX and NAME.fullmatch(text) is not None
 
 
 def from_secret(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reconciler.errors import shown_name
 from reconciler.git.errors import GitError, RefInvalid, RefNotFound, RepositoryEmpty
 
 OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -36,13 +37,13 @@ class RefSpec:
         if self.kind == "commit":
             if not OBJECT_ID.fullmatch(self.name.lower()):
                 raise RefInvalid(
-                    what=f"commit {self.name[:80]!r} is not a full commit id",
+                    what=f"commit {shown_name(self.name)!r} is not a full commit id",
                     where="ref.commit",
                     mend="give all 40 (or 64) hexadecimal digits; `git rev-parse` shows them",
                 )
         elif not self.name or self.name == "@" or _BAD_NAME.search(self.name):
             raise RefInvalid(
-                what=f"no {self.kind} can be named {self.name[:80]!r}",
+                what=f"no {self.kind} can be named {shown_name(self.name)!r}",
                 where=f"ref.{self.kind}",
                 mend="give the plain name, without refs/heads/ and without wildcards",
             )

@@ -22,6 +22,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from reconciler.errors import shown_name
 from reconciler.manifests import canonical, scalars
 from reconciler.manifests.document import MAX_VALUES, Document
 from reconciler.manifests.errors import DecodeError
@@ -280,9 +281,8 @@ def duplicate_key(key: str) -> str:
 
 
 def shown(key: str) -> str:
-    """A key for a message: quoted, and cut where it is not a name any more."""
-    longest = 80
-    return f'"{key}"' if len(key) <= longest else f'"{key[:longest]}…"'
+    """A key for a message, in quotes."""
+    return f'"{shown_name(key)}"'
 
 
 def _refusal(error: yaml.YAMLError, line: int) -> DecodeError:

@@ -82,6 +82,7 @@ def make_options(given: Mapping[str, object]) -> Options:
                 where=option,
                 mend="use at most 63 letters, digits and '-_.', a letter or digit at both ends",
             )
+    _check_configuration_source(options)
     if options.records_namespace is not None and not _NAMESPACE.fullmatch(options.records_namespace):
         raise OptionsInvalid(
             what=f"{options.records_namespace!r} cannot be the name of a namespace",
@@ -89,3 +90,23 @@ def make_options(given: Mapping[str, object]) -> Options:
             mend="use at most 63 small letters, digits and '-', a letter or digit at both ends",
         )
     return options
+
+
+def _check_configuration_source(options: Options) -> None:
+    if options.config_ref is not None:
+        from reconciler.git.errors import RefInvalid  # noqa: PLC0415 - few commands name any
+        from reconciler.git.refs import RefSpec  # noqa: PLC0415
+
+        try:
+            RefSpec("branch", options.config_ref)
+        except RefInvalid as invalid:
+            raise OptionsInvalid(what=invalid.what, where="--config-ref", mend=invalid.mend) from None
+    if options.config_credentials is not None:
+        from reconciler.git.credentials import is_name  # noqa: PLC0415
+
+        if not is_name(options.config_credentials):
+            raise OptionsInvalid(
+                what="this is not a name of credentials",
+                where="--config-credentials",
+                mend="write the name of a Secret or of a directory below --credentials-dir, no path",
+            )

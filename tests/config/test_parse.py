@@ -136,6 +136,7 @@ def test_equals_the_empty_configuration(text):
         ),
         pytest.param("reconcile_timeout: 0s", "reconcile_timeout", 0.0, id="0s waits for ever"),
         pytest.param("prune_timeout: 1.5s", "prune_timeout", 1.5, id="a fraction of a second"),
+        pytest.param("prune_timeout: 315576000000s", "prune_timeout", 315576e6, id="10,000 years"),
         pytest.param("depends_on: []", "depends_on", (), id="no dependencies"),
         pytest.param(
             "guarded_kinds: [Secret, Secret]", "guarded_kinds", ("Secret",), id="said twice counts once"
@@ -215,6 +216,14 @@ def test_a_key_means(keys, attribute, want):
             "reconcile_timeout: soon", "this is not a duration; write decimal seconds", id="no duration"
         ),
         pytest.param("reconcile_timeout: ''", "this is not a duration", id="empty duration"),
+        pytest.param(
+            "reconcile_timeout: 315576000001s",
+            "a duration ends at 10,000 years; write 315576000000s or less",
+            id="more than 10,000 years",
+        ),
+        pytest.param(
+            "reconcile_timeout: 999999999h", "written in seconds only; write 3600s", id="years in hours"
+        ),
         pytest.param(
             "reconcile_timeout: 1.0000000001s",
             "written in seconds only; write 1s",
@@ -319,6 +328,61 @@ def test_a_key_is_wrong(keys, want):
 def test_a_file_is_wrong(text, want):
     (got,) = problems(text)
     assert want in got
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("git: {'https://user:hunter2@h': 1}", id="as a key"),
+        pytest.param("'https://user:hunter2@h': 1", id="as a section"),
+        pytest.param("gitops: {manifest_projects: [{ref: {'user:hunter2@h': 1}}]}", id="as a kind of ref"),
+        pytest.param(
+            "gitops: {manifest_projects: [{ref: {branch: 'https://user:hunter2@h'}}]}", id="as a branch"
+        ),
+        pytest.param(
+            "gitops: {manifest_projects: [{id: 'https://user:hunter2@h'}, {id: 'https://user:hunter2@h'}]}",
+            id="as an id, twice",
+        ),
+        pytest.param(
+            "gitops: {manifest_projects: [{id: 'https://user:hunter2@h', depends_on: ['user:hunter2@h']}]}",
+            id="as an id that another is near",
+        ),
+        pytest.param(
+            "gitops: {manifest_projects: [{id: 'user:hunter2@h', depends_on: ['user:hunter2@h']}]}",
+            id="as an id in a ring",
+        ),
+        pytest.param("a: {'user:hunter2@h': 1, 'user:hunter2@h': 2}", id="as a key, twice"),
+    ],
+)
+def test_password_in_a_strange_place_is_not_repeated(text):
+    lines = problems(text)
+    assert lines
+    assert "hunter2" not in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"{'k' * 100_000}: 1", id="section"),
+        pytest.param(f"git: {{{'k' * 100_000}: 1}}", id="key"),
+        pytest.param(f"git: {{{'k' * 50_000}: 1, {'k' * 50_000}: 1}}", id="key twice"),
+        pytest.param(
+            "git: {base_url: 'https://h'}\ngitops: {manifest_projects: ["
+            + ", ".join([f"{{id: {'k' * 50_000}}}"] * 2)
+            + "]}",
+            id="id twice",
+        ),
+        pytest.param(
+            "gitops:\n  manifest_projects:\n"
+            + "".join(f"  - {{id: p{n}, url: 'https://h/a', depends_on: [p{n + 1}]}}\n" for n in range(999))
+            + "  - {id: p999, url: 'https://h/a', depends_on: [p0]}\n",
+            id="ring of many projects",
+        ),
+    ],
+)
+def test_problem_is_a_short_line_however_long_the_names_are(text):
+    (line,) = problems(text)
+    assert len(line) < 500
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
