@@ -25,7 +25,7 @@ from reconciler.sync.outcome import (
     State,
     project_state,
 )
-from reconciler.sync.plan import Plan
+from reconciler.sync.plan import Candidate, Plan
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Findings:
         for ref in work.unchanged:
             self.note(ref, Outcome.UNCHANGED)
         for candidate in work.candidates:
-            self.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, "would be pruned")
+            self.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, would_become(candidate))
         self.notes.append("dry_run_strategy: client; nothing was written")
 
     def unwell(self, *, waited: bool) -> list[ObjectRef]:
@@ -177,6 +177,12 @@ class Findings:
 
     def _unwritten(self, reports: Iterable[ObjectReport]) -> int:
         return sum(report.outcome in _UNWRITTEN for report in reports) if self._dry_run else 0
+
+
+def would_become(candidate: Candidate) -> str:
+    """What a run that writes would do with an object that left git."""
+    keep = candidate.live.keep
+    return f"left git; would be kept ({keep}) and no longer be ours" if keep else "would be pruned"
 
 
 def _is_well(report: ObjectReport, *, waited: bool) -> bool:

@@ -32,7 +32,9 @@ def plan_hash(project: str, inventory: str, candidates: Iterable[Candidate]) -> 
     No commit is in it, so that an unrelated commit does not void an approval.
     """
     lines = sorted(
-        f"{c.ref.group}/{c.ref.kind}/{c.ref.namespace}/{c.ref.name} {c.live.uid}" for c in candidates
+        f"{c.ref.group}/{c.ref.kind}/{c.ref.namespace}/{c.ref.name} {c.live.uid}"
+        + (" kept" if c.live.keep else "")
+        for c in candidates
     )
     return hashlib.sha256("\n".join((project, inventory, *lines)).encode()).hexdigest()
 
@@ -46,21 +48,25 @@ def why_held(
     guarded_kinds: Collection[str] = (),
 ) -> str | None:
     """
-    The reason to hold a prune of `candidates`, None to go ahead.
+    The reason to hold what left git, None to go ahead.
 
     `declared` objects are in git, `recorded` in the inventory; `guarded_kinds` are the
-    project's own, as `Kind` or `Kind.group`.
+    project's own, as `Kind` or `Kind.group`. What an annotation keeps is no prune, but while
+    git declares nothing it waits as well: if that was a mistake, our marks are still needed.
     """
     if not candidates:
         return None
-    count = f"{len(candidates)} of {recorded} objects"
+    pruned = [candidate for candidate in candidates if not candidate.live.keep]
+    count = f"{len(pruned)} of {recorded} objects"
     if not declared:
-        return f"git declares nothing any more; {count} would be pruned"
-    guarded = [c.ref for c in candidates if is_guarded(c.ref, guarded_kinds)]
+        kept = len(candidates) - len(pruned)
+        also = f" and {kept}, which an annotation keeps, let go" if kept else ""
+        return f"git declares nothing any more; {count} would be pruned{also}"
+    guarded = [c.ref for c in pruned if is_guarded(c.ref, guarded_kinds)]
     if guarded:
         more = f" and {len(guarded) - 1} more of a guarded kind" if len(guarded) > 1 else ""
         return f"{guarded[0]}{more} would be pruned"
-    if limit.exceeded(pruning=len(candidates), of=recorded):
+    if limit.exceeded(pruning=len(pruned), of=recorded):
         return f"{count} would be pruned, prune_limit is {limit}"
     return None
 

@@ -16,7 +16,7 @@ from reconciler.manifests.manifest import ManifestSet
 from reconciler.sync import guard
 from reconciler.sync.apply import Kinds
 from reconciler.sync.compare import Comparison
-from reconciler.sync.findings import Findings
+from reconciler.sync.findings import Findings, would_become
 from reconciler.sync.outcome import Held, Outcome, Reason
 from reconciler.sync.plan import Candidate, Plan
 from reconciler.sync.prune import PrunePass, prune_walk
@@ -77,7 +77,7 @@ class Leaving:
             self._findings.notes.clear()
         if self._project.dry_run_strategy == "server":
             for candidate in work.candidates:
-                self._findings.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, "would be pruned")
+                self._findings.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, would_become(candidate))
             return Decision()
         return Decision(candidates=work.candidates)
 
@@ -117,13 +117,19 @@ class Leaving:
         return plan_hash in (self._kept.approved, await self._records.reread_approval(self._kept))
 
     async def prune(
-        self, candidates: Sequence[Candidate], graph: order.Graph, *, waited: bool
+        self,
+        candidates: Sequence[Candidate],
+        graph: order.Graph,
+        *,
+        staying: Iterable[Candidate],
+        waited: bool,
     ) -> tuple[Candidate, ...]:
-        """Prune those that nothing unwell may stand in for; returns the others."""
+        """Prune those that nothing unwell may stand in for, and return the others; `staying` stay anyway."""
         standing = self._standing_in(candidates, waited=waited)
+        kept = tuple(candidate for candidate in candidates if candidate.ref in standing)
         if going := [candidate for candidate in candidates if candidate.ref not in standing]:
-            await self._delete(going, graph)
-        return tuple(candidate for candidate in candidates if candidate.ref in standing)
+            await self._delete(going, graph, staying=(*staying, *kept))
+        return kept
 
     def report_kept(self, candidates: Iterable[Candidate], *, waited: bool) -> None:
         """Say of each that was kept which object it is kept for."""
@@ -147,13 +153,15 @@ class Leaving:
         }
         return {ref: cause for ref, cause in found.items() if cause is not None}
 
-    async def _delete(self, candidates: Sequence[Candidate], graph: order.Graph) -> None:
+    async def _delete(
+        self, candidates: Sequence[Candidate], graph: order.Graph, *, staying: Sequence[Candidate]
+    ) -> None:
         resources: dict[ObjectRef, tuple[Candidate, Resource]] = {}
         for candidate in candidates:
             resource = self._kinds.discovery.preferred(candidate.ref.group, candidate.ref.kind)
             if resource is not None:
                 resources[candidate.ref] = (candidate, resource)
-        walk = prune_walk([candidate for candidate, _ in resources.values()], graph)
+        walk = prune_walk([candidate for candidate, _ in resources.values()], graph, staying=staying)
         pruning = self._make_pass(walk, resources)
         await pruning.run()
         self._findings.reports.update(pruning.reports)

@@ -47,6 +47,7 @@ def live_of(metadata: Mapping[str, Any], *, labelled: bool) -> Live:
         labelled=labelled,
         terminating="deletionTimestamp" in metadata,
         depends_on=str(annotations.get(marks.DEPENDS_ON, "")),
+        keep=marks.keep_of(metadata),
     )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from reconciler.manifests import canonical
@@ -19,6 +20,10 @@ PROJECT: Final = "reconciler.dev/project"
 APPLIED: Final = "reconciler.dev/applied"
 OWNING_INVENTORY: Final = "config.k8s.io/owning-inventory"
 DEPENDS_ON: Final = "config.kubernetes.io/depends-on"
+KEEP: Final = MappingProxyType(
+    {"cli-utils.sigs.k8s.io/on-remove": "keep", "client.lifecycle.config.k8s.io/deletion": "detach"}
+)
+"""Annotations of a live object that keep it in the cluster when it leaves git, with the value that counts."""
 
 RECORDS_LABEL: Final = "reconciler.dev/records"
 """On our own records, with the instance as value; never `INSTANCE_LABEL`, so that no LIST mixes them."""
@@ -89,3 +94,36 @@ def owner_of(metadata: Mapping[str, Any]) -> str | None:
     """The inventory id that an object says it belongs to; None where it says nothing."""
     owner = (metadata.get("annotations") or {}).get(OWNING_INVENTORY)
     return str(owner) if owner else None
+
+
+def keep_of(metadata: Mapping[str, Any]) -> str:
+    """The annotation that says that the object stays, as `key: value`; "" where there is none."""
+    annotations = metadata.get("annotations") or {}
+    return next((f"{key}: {value}" for key, value in KEEP.items() if annotations.get(key) == value), "")
+
+
+def unmark(
+    metadata: Mapping[str, Any], *, instance: str, project: str, inventory: str
+) -> list[dict[str, str]]:
+    """
+    The JSON patch that takes our marks off an object, and nothing of another instance or project.
+
+    Empty where there are none. It replaces the resourceVersion, so that a lost race is a Conflict.
+    """
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    paths = []
+    if labels.get(INSTANCE_LABEL) == instance:
+        paths.append(("labels", INSTANCE_LABEL))
+    if annotations.get(OWNING_INVENTORY) == inventory:
+        paths.append(("annotations", OWNING_INVENTORY))
+    if annotations.get(PROJECT) == project:
+        paths += [("annotations", key) for key in (PROJECT, APPLIED) if key in annotations]
+    if not paths:
+        return []
+    version = {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}
+    removals = [{"op": "remove", "path": f"/metadata/{part}/{_pointer(key)}"} for part, key in paths]
+    return [version, *removals]
+
+
+def _pointer(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     PRUNE_TIMEOUT = "PruneTimeout"
     PROTECTED = "Protected"
     IN_USE = "InUse"
+    KEPT = "Kept"
     DRY_RUN = "DryRun"
 
 

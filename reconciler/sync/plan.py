@@ -6,7 +6,7 @@ with what the cluster's metadata shows; apply.py and prune.py carry the `Plan` o
 order is `manifests.order`'s business, whether a prune is allowed at all `guard`'s.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +14,8 @@ from typing import Final
 from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest
+from reconciler.sync import containers
+from reconciler.sync.containers import DefinitionOf
 from reconciler.sync.inventory import Record
 from reconciler.sync.marks import is_record
 from reconciler.sync.outcome import Outcome, Reason
@@ -38,6 +40,8 @@ class Live:
     labelled: bool = True
     terminating: bool = False
     depends_on: str = ""
+    keep: str = ""
+    """The annotation that keeps it in the cluster when it leaves git, as `key: value`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An object that left git and would be pruned."""
+    """An object that left git; it would be pruned, or let go where `live.keep` says that it stays."""
 
     ref: ObjectRef
     live: Live
@@ -82,6 +86,8 @@ class Plan:
     unchanged: tuple[ObjectRef, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    staying: tuple[Candidate, ...] = ()
+    """Left git and stay, each with a refusal; what they need stays as well."""
     gone: tuple[ObjectRef, ...] = ()
     """In the inventory, not in git, and seen not to exist or to be another's: only to be forgotten."""
 
@@ -108,7 +114,7 @@ def plan(
     records_namespace: str,
     claimed: Mapping[ObjectRef, str] = MappingProxyType({}),
     elsewhere: Mapping[ObjectRef, str] = MappingProxyType({}),
-    definition_of: Callable[[ObjectRef], str] = lambda _ref: "",
+    definition_of: DefinitionOf = lambda _ref: "",
 ) -> Plan:
     """
     Compare git with our records and with the cluster.
@@ -148,29 +154,22 @@ def plan(
                 refusals.append(decision)
             case None:
                 unchanged.append(want.manifest.ref)
-    candidates: list[Candidate] = []
-    gone: list[ObjectRef] = []
-    handed_over: list[Refusal] = []
-    users = _users(declared, elsewhere, definition_of)
-    uids = {live[ref].uid for ref in declared if ref in live}
-    for ref in sorted(records.keys() - set(declared)):
-        found = live.get(ref)
-        if found is None or _is_another(records[ref], found) or found.uid in uids:
-            gone.append(ref)  # the last: the same object, which git declares through another group
-        elif found.owner not in (None, inventory):
-            handed_over.append(_handed_over(ref, found))
-        elif why := _why_not_prunable(
-            ref, records[ref], found, inventory, users.get(ref, ""), _is_protected(ref, records_namespace)
-        ):
-            refusals.append(why)
-        else:
-            candidates.append(Candidate(ref=ref, live=found))
+    left = _left(
+        declared,
+        records=records,
+        live=live,
+        inventory=inventory,
+        records_namespace=records_namespace,
+        elsewhere=elsewhere,
+        definition_of=definition_of,
+    )
     return Plan(
         steps=tuple(steps),
         unchanged=tuple(unchanged),
-        refusals=(*refusals, *handed_over),
-        candidates=tuple(candidates),
-        gone=(*gone, *(refusal.ref for refusal in handed_over)),
+        refusals=(*refusals, *left.refusals),
+        candidates=left.candidates,
+        staying=left.staying,
+        gone=left.gone,
     )
 
 
@@ -233,29 +232,6 @@ def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusa
     )
 
 
-def _users(
-    declared: Iterable[ObjectRef],
-    elsewhere: Mapping[ObjectRef, str],
-    definition_of: Callable[[ObjectRef], str],
-) -> dict[ObjectRef, str]:
-    """
-    Containers that must stay, each with one reason.
-
-    A Namespace holds what is declared in it, a definition the objects of its kind; deleting
-    either deletes them.
-    """
-    users: dict[ObjectRef, str] = {}
-    for ref, project in (*((ref, "") for ref in declared), *elsewhere.items()):
-        whose = f"{ref} of project {project}" if project else f"{ref} is declared"
-        if ref.namespace:
-            users.setdefault(ObjectRef("", "Namespace", "", ref.namespace), whose)
-        if definition := definition_of(ref):
-            users.setdefault(
-                ObjectRef("apiextensions.k8s.io", "CustomResourceDefinition", "", definition), whose
-            )
-    return users
-
-
 def _claimed(ref: ObjectRef, other: str) -> Refusal:
     return Refusal(
         ref=ref,
@@ -263,14 +239,6 @@ def _claimed(ref: ObjectRef, other: str) -> Refusal:
         reason=Reason.OWNED_BY_ANOTHER,
         message=f"project {other} declares it too; remove it from one of the two",
     )
-
-
-def _is_protected(ref: ObjectRef, namespace: str) -> bool:
-    """What the service needs to live: its namespace, its Leases, its records."""
-    if ref.kind == "Namespace" and not ref.group:
-        return ref.name == namespace
-    lease = ref.kind == "Lease" and ref.namespace == namespace
-    return lease or is_record(ref, namespace=namespace)
 
 
 def _may_hold_keys(want: Wanted, namespace: str) -> bool:
@@ -296,6 +264,68 @@ def _own_record(ref: ObjectRef) -> Refusal:
         reason=Reason.PROTECTED,
         message="is a record of the service itself, which no project may write; give it another name",
     )
+
+
+def _left(
+    declared: Collection[ObjectRef],
+    *,
+    records: Mapping[ObjectRef, Record],
+    live: Mapping[ObjectRef, Live],
+    inventory: str,
+    records_namespace: str,
+    elsewhere: Mapping[ObjectRef, str],
+    definition_of: DefinitionOf,
+) -> Plan:
+    """What becomes of what left git: the prune filters of gitlab-agent.md 3.8, in their order."""
+    there: dict[ObjectRef, Live] = {}
+    why_not: dict[ObjectRef, Refusal] = {}
+    gone: list[ObjectRef] = []
+    handed_over: list[Refusal] = []
+    used = containers.users(declared, elsewhere, definition_of)
+    uids = {live[ref].uid for ref in declared if ref in live}
+    for ref in sorted(records.keys() - set(declared)):
+        found, record = live.get(ref), records[ref]
+        if found is None or _is_another(record, found) or found.uid in uids:
+            gone.append(ref)  # the last: the same object, which git declares through another group
+        elif found.owner not in (None, inventory):
+            if record.uid:
+                handed_over.append(_handed_over(ref, found))
+            gone.append(ref)
+        else:
+            there[ref] = found
+            protected = containers.is_protected(ref, records_namespace)
+            if not found.keep and (
+                why := _why_not_prunable(ref, record, found, inventory, used.get(ref, ""), protected)
+            ):
+                why_not[ref] = why
+    _keep_what_would_go_along(there, why_not, definition_of)
+    candidates = {ref: Candidate(ref=ref, live=found) for ref, found in there.items()}
+    return Plan(
+        candidates=tuple(its for ref, its in candidates.items() if ref not in why_not),
+        staying=tuple(its for ref, its in candidates.items() if ref in why_not),
+        refusals=(*why_not.values(), *handed_over),
+        gone=tuple(gone),
+    )
+
+
+def _keep_what_would_go_along(
+    there: Mapping[ObjectRef, Live], why_not: dict[ObjectRef, Refusal], definition_of: DefinitionOf
+) -> None:
+    """
+    A container that left git stays while something in it is to stay.
+
+    What an annotation keeps is let go only where its container stays as well: once it is in no
+    inventory, nobody knows any more that the delete of the container would take it along.
+    """
+    for ref, found in there.items():
+        if not found.keep and ref not in why_not:
+            continue
+        for container in containers.containers_of(ref, definition_of):
+            if container not in there or there[container].keep:
+                continue
+            why_not.setdefault(container, _in_use(container, f"{ref} stays"))
+            if found.keep:
+                why_not[ref] = _kept_within(ref, found, container)
 
 
 def _is_another(record: Record, live: Live) -> bool:
@@ -331,7 +361,26 @@ def _why_not_prunable(
         reason = Reason.NOT_OURS
         message = "left git, but was re-created by another hand since; delete it by hand if it may go"
     elif user:
-        reason, message = Reason.IN_USE, f"left git, but is still in use: {user}"
+        return _in_use(ref, user)
     if not reason:
         return None
     return Refusal(ref=ref, outcome=Outcome.SKIPPED, reason=reason, message=message)
+
+
+def _in_use(ref: ObjectRef, user: str) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.SKIPPED,
+        reason=Reason.IN_USE,
+        message=f"left git, but is still in use: {user}",
+    )
+
+
+def _kept_within(ref: ObjectRef, live: Live, container: ObjectRef) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.HELD,
+        reason=Reason.KEPT,
+        message=f"left git and is to be kept ({live.keep}), but {container} left git as well "
+        "and would take it along; annotate that too, or take the annotation off this one",
+    )

@@ -3,11 +3,12 @@ Carry out the deletes of a plan, dependants first, and see that the objects are 
 
 Never decides what may be deleted (plan.py, guard.py). Each DELETE names the uid and the
 resourceVersion at which our owner mark was read: if anything changed since, the mark is
-read again before a second try.
+read again before a second try. What an annotation keeps is let go instead: our marks are
+taken off, and only then it is forgotten.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
+from reconciler.sync import marks
 from reconciler.sync.live import live_of
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason
 from reconciler.sync.passing import Pass, Timings
@@ -31,6 +33,8 @@ _TRIES: Final = 5  # a busy controller may write the status in between each time
 class Pruning:
     """The plain values of a project that every delete needs."""
 
+    instance: str
+    project: str
     inventory: str
     propagation: str
     timeout: float
@@ -67,10 +71,15 @@ class PrunePass(Pass):
         """Delete it, or look whether it is gone after it was reported so."""
         candidate, resource = self._candidates[ref]
         live = candidate.live
+        if live.keep:
+            await self._let_go(ref, resource)
+            return
         for _ in range(_TRIES):
             if live.owner != self._settings.inventory or live.uid != candidate.live.uid:
-                self._report(ref, Outcome.SKIPPED, Reason.NOT_OURS, "changed hands before it could be pruned")
-                self.settle(ref, ready=False)
+                self._changed(ref)
+                return
+            if live.keep:
+                await self._let_go(ref, resource)  # annotated since it was planned
                 return
             if live.terminating:
                 break  # by us in a run that was cut off, or by another: once is enough
@@ -97,6 +106,53 @@ class PrunePass(Pass):
             self._pruned(ref)
         else:
             self.await_status(ref, resource, live.uid)
+
+    def _changed(self, ref: ObjectRef) -> None:
+        self._report(
+            ref,
+            Outcome.SKIPPED,
+            Reason.NOT_OURS,
+            "changed before it could be pruned; the next run decides again",
+        )
+        self.settle(ref, ready=False)
+
+    async def _let_go(self, ref: ObjectRef, resource: Resource) -> None:
+        """Take our marks off what is to be kept; then it may be forgotten."""
+        settings = self._settings
+        for _ in range(_TRIES):
+            try:
+                found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
+            except NotFound:
+                self._pruned(ref)
+                return
+            metadata = found["metadata"]
+            live = live_of(metadata, labelled=True)
+            kept = live.keep and live.owner in (None, settings.inventory)
+            if not kept or live.uid != self._candidates[ref][0].live.uid:
+                self._changed(ref)
+                return
+            marked = marks.unmark(
+                metadata,
+                instance=settings.instance,
+                project=settings.project,
+                inventory=settings.inventory,
+            )
+            try:
+                if marked:
+                    await self._cluster.json_patch(
+                        resource, ref.namespace, ref.name, marked, field_manager=marks.RECORDS_MANAGER
+                    )
+                break
+            except Conflict as conflict:
+                last = conflict
+        else:
+            raise last
+        self.gone.add(ref)
+        self.wrote()
+        self._report(
+            ref, Outcome.HANDED_OVER, Reason.KEPT, f"left git; kept ({live.keep}), and no longer ours"
+        )
+        self.settle(ref, ready=True)
 
     async def _is_gone(self, ref: ObjectRef, resource: Resource) -> bool:
         try:
@@ -142,30 +198,35 @@ class PrunePass(Pass):
         self._progress(report)
 
 
-def prune_walk(candidates: Sequence[Candidate], declared: order.Graph) -> Walk:
+def prune_walk(
+    candidates: Sequence[Candidate], declared: order.Graph, *, staying: Sequence[Candidate] = ()
+) -> Walk:
     """
-    Dependants first; a candidate that something in git still needs is not started.
+    Dependants first; a candidate that something else still needs is not started.
 
-    `declared` is the graph of what git holds. A candidate's own references are those of the
-    live object, since its manifest is gone.
+    `declared` is the graph of what git holds, `staying` left git and is kept. What left git
+    has the references of the live object, since its manifest is gone.
     """
     refs = {candidate.ref for candidate in candidates}
     applied = {ref for layer in declared.layers for ref in layer} | declared.invalid.keys()
+    left = (*candidates, *staying)
     graph = order.build(
-        [order.Node(c.ref, _references(c.live.depends_on)) for c in candidates], known=frozenset(applied)
+        [order.Node(c.ref, _references(c.live.depends_on)) for c in left], known=frozenset(applied)
     )
     users: dict[ObjectRef, set[ObjectRef]] = {ref: set() for ref in refs}
+    keeping = {candidate.ref for candidate in staying} | applied - refs
     for ref, needs in (*graph.needs.items(), *declared.needs.items()):
         for need in needs & refs:
             # Annotations of different commits may form a circle, which orders nothing.
             if not {ref, need} <= graph.invalid.keys():
                 users[need].add(ref)
-    _instances_before_definitions(users)
+    _instances_before_definitions(users, (candidate.ref for candidate in left))
+    for candidate in candidates:
+        if candidate.live.keep:
+            users[candidate.ref].clear()  # nothing that depends on it is lost
     # A broken reference of a live object orders nothing, and keeps nothing from being pruned.
-    acting = [*order.prune_order(graph), *sorted(refs & graph.invalid.keys())]
-    return Walk(
-        list(dict.fromkeys(acting)), {ref: frozenset(its) for ref, its in users.items()}, bad=applied - refs
-    )
+    acting = [ref for ref in (*order.prune_order(graph), *sorted(graph.invalid)) if ref in refs]
+    return Walk(list(dict.fromkeys(acting)), {ref: frozenset(its) for ref, its in users.items()}, bad=keeping)
 
 
 def _references(text: str) -> tuple[ObjectRef, ...]:
@@ -175,10 +236,12 @@ def _references(text: str) -> tuple[ObjectRef, ...]:
         return ()
 
 
-def _instances_before_definitions(users: Mapping[ObjectRef, set[ObjectRef]]) -> None:
+def _instances_before_definitions(
+    users: Mapping[ObjectRef, set[ObjectRef]], left: Iterable[ObjectRef]
+) -> None:
     """Custom resources go before their definition, whose name ends with their group."""
     by_group: dict[str, list[ObjectRef]] = {}
-    for ref in users:
+    for ref in left:
         by_group.setdefault(ref.group, []).append(ref)
     for ref, its in users.items():
         if ref.kind == "CustomResourceDefinition":

@@ -152,7 +152,7 @@ class Run:
         nodes = [order.Node(m.ref, m.depends_on, m.defines) for m in self.declared.values()]
         # What is named but cannot be applied blocks those that need it; only a name that git does
         # not hold at all makes them invalid themselves.
-        graph = order.build(nodes, known={c.ref for c in work.candidates} | self.unusable)
+        graph = order.build(nodes, known=_left_git(work) | self.unusable)
         self.findings.refusals(work, graph, compared, self.records.inventory.records)
         if self.project.strict and (self.manifests.problems or graph.invalid):
             return self.findings.report(
@@ -167,10 +167,10 @@ class Run:
         lost = await self._apply(work, graph, compared)
         decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
         # What nothing new may stand in for goes at once, the rest when the new is well.
-        kept = await self._prune(decision.candidates, graph)
+        kept = await self._prune(decision.candidates, graph, work.staying)
         if self.request.wait and not lost and not self._stopped:
             lost = await self._await_ready(compared.live)
-            kept = await self._prune(kept, graph)
+            kept = await self._prune(kept, graph, work.staying)
         if not lost and not self._stopped:
             self.leaving.report_kept(kept, waited=self.request.wait)
         self.recording.gone(work.gone)
@@ -233,6 +233,7 @@ class Run:
         return replace(
             work,
             candidates=(*work.candidates, *lost.candidates),
+            staying=(*work.staying, *lost.staying),
             refusals=(*work.refusals, *lost.refusals),
         )
 
@@ -254,7 +255,7 @@ class Run:
         ]
         going = set(acting)
         bad = [ref for ref in {*self.findings.reports, *graph.invalid, *self.unusable} if ref not in going]
-        bad += [candidate.ref for candidate in work.candidates]
+        bad += _left_git(work)
         applying = ApplyPass(
             Walk(acting, graph.needs, bad=bad),
             steps,
@@ -351,10 +352,12 @@ class Run:
 
     # -- prune -------------------------------------------------------------------------
 
-    async def _prune(self, candidates: Sequence[Candidate], graph: order.Graph) -> tuple[Candidate, ...]:
+    async def _prune(
+        self, candidates: Sequence[Candidate], graph: order.Graph, staying: Iterable[Candidate]
+    ) -> tuple[Candidate, ...]:
         if self._stopped:
             return tuple(candidates)
-        return await self.leaving.prune(candidates, graph, waited=self.request.wait)
+        return await self.leaving.prune(candidates, graph, staying=staying, waited=self.request.wait)
 
     def _prune_pass(
         self, walk: Walk, candidates: Mapping[ObjectRef, tuple[Candidate, Resource]]
@@ -365,6 +368,8 @@ class Run:
             cluster=self.parts.cluster,
             readiness=self.parts.readiness,
             settings=Pruning(
+                instance=self.parts.instance,
+                project=self.project.id,
                 inventory=self.records.owner,
                 propagation=self.project.prune_propagation_policy,
                 timeout=self.project.prune_timeout,
@@ -386,6 +391,11 @@ def _since(compared: Comparison, ref: ObjectRef, version: str) -> str:
 
 
 _CONTAINERS = frozenset({"Namespace", "CustomResourceDefinition"})
+
+
+def _left_git(work: Plan) -> set[ObjectRef]:
+    """What is in the cluster still, but in git no more: nothing that needs it can be applied."""
+    return {candidate.ref for candidate in (*work.candidates, *work.staying)}
 
 
 def _new_record(step: Step) -> Record:

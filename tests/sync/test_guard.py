@@ -59,6 +59,43 @@ def test_a_prune_is_always_held_when_git_declares_nothing(recorded):
     assert reason == f"git declares nothing any more; 1 of {recorded} objects would be pruned"
 
 
+KEEP = "cli-utils.sigs.k8s.io/on-remove: keep"
+
+
+def kept(count: int, **where: str) -> list[Candidate]:
+    return [Candidate(ref=ref(f"k{n}", **where), live=Live(uid=f"k{n}", keep=KEEP)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("left", "declared", "want"),
+    [
+        pytest.param(kept(1, kind="Namespace", namespace=""), 1, None, id="a guarded kind"),
+        pytest.param(kept(3), 1, None, id="more than the limit"),
+        pytest.param(
+            kept(3),
+            0,
+            "git declares nothing any more; 0 of 9 objects would be pruned and 3, which an annotation keeps, "
+            "let go",
+            id="git declares nothing",
+        ),
+        pytest.param(
+            [*kept(3), *candidates(3)],
+            1,
+            "3 of 9 objects would be pruned, prune_limit is 2",
+            id="beside what is pruned",
+        ),
+    ],
+)
+def test_what_an_annotation_keeps_is_no_prune(left, declared, want):
+    assert why_held(left, declared=declared, recorded=9, limit=PruneLimit(objects=2)) == want
+
+
+def test_approving_a_prune_is_not_approving_to_let_go():
+    pruned = candidates(1)
+    let_go = [Candidate(ref=its.ref, live=Live(uid=its.live.uid, keep=KEEP)) for its in pruned]
+    assert plan_hash("shop", INVENTORY, pruned) != plan_hash("shop", INVENTORY, let_go)
+
+
 def test_nothing_to_prune_is_never_held():
     assert why_held([], declared=0, recorded=0, limit=PruneLimit(objects=0)) is None
 

@@ -179,3 +179,40 @@ def test_render_leaves_its_input_alone():
 )
 def test_owner_of(metadata, want):
     assert owner_of(metadata) == want
+
+
+OURS = {marks.PROJECT: "shop", marks.OWNING_INVENTORY: "i1", marks.APPLIED: "m"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "removed"),
+    [
+        pytest.param({}, {}, [], id="no marks"),
+        pytest.param(
+            {marks.INSTANCE_LABEL: "one", "app": "web"},
+            {**OURS, "note": "x"},
+            [
+                "labels/reconciler.dev~1instance",
+                "annotations/config.k8s.io~1owning-inventory",
+                "annotations/reconciler.dev~1project",
+                "annotations/reconciler.dev~1applied",
+            ],
+            id="all of ours, and nothing else",
+        ),
+        pytest.param(
+            {marks.INSTANCE_LABEL: "two"},
+            {**OURS, marks.PROJECT: "other", marks.OWNING_INVENTORY: "i2"},
+            [],
+            id="of another instance and project",
+        ),
+        pytest.param(
+            {}, {marks.OWNING_INVENTORY: "i1"}, ["annotations/config.k8s.io~1owning-inventory"], id="one left"
+        ),
+    ],
+)
+def test_unmark(labels, annotations, removed):
+    metadata = {"resourceVersion": "7", "labels": labels, "annotations": annotations}
+    version, *rest = marks.unmark(metadata, instance="one", project="shop", inventory="i1") or [None]
+    assert [op["path"] for op in rest] == [f"/metadata/{path}" for path in removed]
+    assert (version is not None) is bool(removed)
+    assert version is None or version["value"] == "7"

@@ -169,6 +169,7 @@ def test_inventory_policy_never_lets_go_what_lacks_our_mark(policy, found, outco
         pytest.param({"uid": ""}, {}, "prune a", id="left git, applied but not recorded"),
         pytest.param({"uid": ""}, UNMARKED, "forget a", id="left git, our apply never reached it"),
         pytest.param({}, UNMARKED, "skipped a: NotOurs", id="left git, our marks were removed"),
+        pytest.param({"uid": ""}, {"owner": OTHER}, "forget a", id="left git, was another's all the time"),
         pytest.param({"uid": "u0"}, {}, "skipped a: NotOurs", id="left git, another uid with our marks"),
         pytest.param({}, {"labelled": False}, "prune a", id="left git, label removed"),
         pytest.param({}, {"applied": "", "entry": ""}, "prune a", id="left git, edited by others"),
