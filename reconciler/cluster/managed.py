@@ -8,11 +8,16 @@ so an unchanged entry (hash, time, apiVersion) means that our fields hold our va
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import orjson
 
 HASH_LENGTH = 16  # hex digits; 64 bits tell two states of one object apart
+APPLY: Final = "Apply"
+UPDATE: Final = "Update"
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_LAST_APPLIED_FIELD = f"f:{LAST_APPLIED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,22 @@ class OurEntry:
     api_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One entry, without its fields. `client_side`: it wrote kubectl's last-applied annotation."""
+
+    manager: str
+    operation: str
+    api_version: str
+    client_side: bool = False
+
+
 def our_entry(metadata: Mapping[str, Any], field_manager: str) -> OurEntry | None:
     """Return the entry of our applies to the object itself (no subresource), None when there is none."""
     for entry in _entries(metadata):
         if (
             entry.get("manager") == field_manager
-            and entry.get("operation") == "Apply"
+            and entry.get("operation") == APPLY
             and not entry.get("subresource")
         ):
             fields = orjson.dumps(entry.get("fieldsV1") or {}, option=orjson.OPT_SORT_KEYS)
@@ -41,19 +56,34 @@ def our_entry(metadata: Mapping[str, Any], field_manager: str) -> OurEntry | Non
     return None
 
 
-def other_managers(metadata: Mapping[str, Any], field_manager: str) -> frozenset[str]:
+def owners(metadata: Mapping[str, Any]) -> tuple[Owner, ...]:
     """
-    Return the names of others who own fields of the object itself.
+    Who owns fields of the object itself, ourselves included, in the server's order.
 
-    Writers of subresources (status, scale) are left out: they own no field we apply.
-    Our own name with operation Update counts as another: someone wrote under our name.
+    Writers of subresources (status, scale) are left out: what they own is not to be taken over.
+    Equal answers are one value, since most objects of a cluster have the same owners.
     """
-    return frozenset(
-        str(entry.get("manager") or "")
-        for entry in _entries(metadata)
-        if not entry.get("subresource")
-        and (entry.get("manager") != field_manager or entry.get("operation") != "Apply")
+    found = (owner_of(entry) for entry in _entries(metadata) if not entry.get("subresource"))
+    return _shared(tuple(found))
+
+
+@lru_cache(maxsize=1024)
+def _shared(found: tuple[Owner, ...]) -> tuple[Owner, ...]:
+    return found
+
+
+def owner_of(entry: Mapping[str, Any]) -> Owner:
+    return Owner(
+        manager=str(entry.get("manager") or ""),
+        operation=str(entry.get("operation") or ""),
+        api_version=str(entry.get("apiVersion") or ""),
+        client_side=entry.get("operation") == UPDATE and _LAST_APPLIED_FIELD in _annotations(entry),
     )
+
+
+def _annotations(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:annotations")
+    return found if isinstance(found, dict) else {}
 
 
 def _entries(metadata: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

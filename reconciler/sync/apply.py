@@ -21,6 +21,7 @@ from reconciler.cluster.resource import Resource
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason
+from reconciler.sync.ownership import FieldOwnership, Settled, ignored
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Step
 from reconciler.sync.readiness import Readiness, Seen
@@ -114,6 +115,7 @@ class ApplyPass(Pass):
         kinds: Kinds,
         readiness: Readiness,
         settings: Applying,
+        ownership: FieldOwnership,
         declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
         render: Callable[[Step, Mapping[str, Any]], bytes],
         since: Callable[[ObjectRef, str], str],
@@ -134,11 +136,13 @@ class ApplyPass(Pass):
         self._cluster = cluster
         self._kinds = kinds
         self._settings = settings
+        self._ownership = ownership
         self._declared = declared
         self._render = render
         self._since_version = since
         self._progress = progress
         self._expected: dict[ObjectRef, tuple[str, int]] = {}
+        self._whys: dict[ObjectRef, str] = {}
 
     def at_once(self, ref: ObjectRef) -> bool:
         """Nothing is sent for an unchanged object; it is only waited for, if need be."""
@@ -163,7 +167,12 @@ class ApplyPass(Pass):
         )
         declared = await self._declared(step)
         began = asyncio.get_running_loop().time()
-        sent = await self._send(resource, ref, self._render(step, declared))
+        body = self._render(step, declared)
+        pointers = ignored(ref, declared)
+        settled = Settled()
+        if step.live and not self._settings.dry_run:
+            settled = await self._ownership.settle(resource, ref, step.live, body, ignore=pointers)
+        sent = await self._send(resource, ref, body)
         self.timings.observe_apply(asyncio.get_running_loop().time() - began, ref.kind)
         metadata = sent.metadata
         entry = our_entry(metadata, self._settings.manager)
@@ -175,7 +184,10 @@ class ApplyPass(Pass):
             time=entry.time if entry else "",
         )
         outcome = Outcome.CREATED if sent.created else Outcome.UPDATED
-        self._report(ObjectReport(ref=ref, outcome=outcome, message=step.why))
+        self._whys[ref] = _together(step.why, settled.taken)
+        self._ownership.note(ref, settled, metadata)
+        message = _together(self._whys[ref], self._ownership.notes.get(ref, ""))
+        self._report(ObjectReport(ref=ref, outcome=outcome, message=message))
         if self._settings.dry_run:
             self.settle(ref, ready=True)
             return
@@ -184,7 +196,7 @@ class ApplyPass(Pass):
         self.sent[ref] = self._now_standing(ref, resource, metadata)
         if health.is_current_as_declared(declared) and not metadata.get("deletionTimestamp"):
             self._readiness.note_current(ref, metadata["uid"], metadata["resourceVersion"])
-            self._health(ref, Health.CURRENT.value, message=step.why)
+            self._health(ref, Health.CURRENT.value, message=self._why(ref))
             self.settle(ref, ready=True)
         else:
             self._wait_or_settle(ref, self.sent[ref])
@@ -229,8 +241,7 @@ class ApplyPass(Pass):
 
     def _why(self, ref: ObjectRef) -> str:
         """Why it was applied; "" if it was not."""
-        step = self._steps.get(ref)
-        return step.why if step else ""
+        return self._whys.get(ref, "")
 
     def seen(self, seen: Seen) -> None:
         """Compare what was heard with what was applied."""
@@ -287,8 +298,14 @@ class ApplyPass(Pass):
             yield ObjectReport(ref=ref, outcome=Outcome.BLOCKED, reason=Reason.DEPENDENCY, message=message)
 
     def _health(self, ref: ObjectRef, word: str, reason: str = "", message: str = "") -> None:
+        # What stands about its fields stays true, however it is.
+        message = _together(message, self._ownership.notes.get(ref, ""))
         self._report(replace(self.reports[ref], health=word, reason=reason, message=message))
 
     def _report(self, report: ObjectReport) -> None:
         self.reports[report.ref] = report
         self._progress(report)
+
+
+def _together(*parts: str) -> str:
+    return "; ".join(dict.fromkeys(part for part in parts if part))

@@ -15,13 +15,14 @@ from typing import Final
 from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, Forbidden, KindNotKept, KindNotServed
 from reconciler.cluster.resource import Resource
+from reconciler.cluster.takeover import Heir
 from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.decode import CRD
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync.inventory import Record
-from reconciler.sync.live import Labelled, LiveObjects, Snapshot
-from reconciler.sync.plan import Live, Plan, Wanted, plan, unseen
+from reconciler.sync.live import Keep, Labelled, LiveObjects, Snapshot
+from reconciler.sync.plan import Live, Plan, Wanted, applies_to, plan, unseen
 
 GroupKind = tuple[str, str]
 
@@ -58,6 +59,7 @@ async def compare(
     policy: InventoryPolicy,
     mark: Callable[[Manifest], str],
     records_namespace: str,
+    heir: Heir,
     claimed: Mapping[ObjectRef, str],
     elsewhere: Mapping[ObjectRef, str],
     everywhere: bool = False,
@@ -80,10 +82,18 @@ async def compare(
     named = frozenset(served)
     if everywhere:
         served = {**all_kinds(discovery), **served}
+    wanted = {ref: Wanted(manifest=m, mark=mark(m)) for ref, m in declared.items()}
+
+    def keep(ref: ObjectRef, its: Live) -> bool:
+        want = wanted.get(ref)
+        return want is not None and applies_to(
+            want, records.get(ref), its, inventory=inventory, policy=policy, heir=heir
+        )
+
     live: dict[ObjectRef, Live] = {}
     strays: dict[Record, Live] = {}
     versions: dict[GroupKind, str] = {}
-    listed = await asyncio.gather(*(_labelled(live_objects, resource) for resource in served.values()))
+    listed = await asyncio.gather(*(_labelled(live_objects, resource, keep) for resource in served.values()))
     for kind, found in zip(served, listed, strict=True):
         if isinstance(found, ClusterError):
             # What we may not even list we could not have made either.
@@ -93,23 +103,20 @@ async def compare(
         versions[kind] = found.resource_version
         live.update((ref, its) for ref, its in found.objects.items() if ref in refs)
         strays.update(_strays(found.objects, refs, served[kind], inventory))
-    await _look_up(unseen(declared, records, live), live, served, unread, live_objects)
+    await _look_up(unseen(declared, records, live), live, served, unread, live_objects, keep)
     decide = partial(
         plan,
         declared=manifests.claimed,
         inventory=inventory,
         policy=policy,
         records_namespace=records_namespace,
+        heir=heir,
         claimed=claimed,
         elsewhere=elsewhere,
         definition_of=lambda ref: _definition(ref, discovery),
     )
     work = decide(
-        [
-            Wanted(manifest=m, mark=mark(m))
-            for ref, m in declared.items()
-            if _kind(ref) not in unread and _kind(ref) not in unkept
-        ],
+        [want for ref, want in wanted.items() if _kind(ref) not in unread and _kind(ref) not in unkept],
         records={ref: record for ref, record in records.items() if _kind(ref) not in unread},
         live=live,
     )
@@ -197,10 +204,10 @@ async def _hidden(
     }
 
 
-async def _labelled(live_objects: LiveObjects, resource: Resource) -> Labelled | ClusterError:
+async def _labelled(live_objects: LiveObjects, resource: Resource, keep: Keep) -> Labelled | ClusterError:
     # A value, so that one kind's failure does not cancel the reads of the others.
     try:
-        return await live_objects.labelled(resource)
+        return await live_objects.labelled(resource, keep)
     except ClusterError as error:
         return error
 
@@ -211,6 +218,7 @@ async def _look_up(
     served: Mapping[GroupKind, Resource],
     unread: dict[GroupKind, ClusterError],
     live_objects: LiveObjects,
+    keep: Keep,
 ) -> None:
     by_kind: dict[GroupKind, list[ObjectRef]] = {}
     for ref in refs:
@@ -218,7 +226,7 @@ async def _look_up(
             by_kind.setdefault(_kind(ref), []).append(ref)
     for kind, group in by_kind.items():
         try:
-            live.update(await live_objects.named(served[kind], group))
+            live.update(await live_objects.named(served[kind], group, keep))
         except ClusterError as error:
             unread[kind] = error
 

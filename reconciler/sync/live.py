@@ -7,19 +7,23 @@ time share one request. Keeps small records, no objects. Decides nothing.
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import orjson
 
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, NotFound, ServerFault
-from reconciler.cluster.managed import our_entry
+from reconciler.cluster.managed import LAST_APPLIED, our_entry, owners
 from reconciler.cluster.resource import Resource
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.plan import Live
 
 Snapshot = Mapping[ObjectRef, Live]
+Keep = Callable[[ObjectRef, Live], bool]
+"""Whether an object's managedFields are needed as they are: nine tenths of an object's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,14 @@ def live_of(metadata: Mapping[str, Any], *, labelled: bool) -> Live:
         terminating="deletionTimestamp" in metadata,
         depends_on=str(annotations.get(marks.DEPENDS_ON, "")),
         keep=marks.keep_of(metadata),
+        owners=owners(metadata),
+        last_applied=LAST_APPLIED in annotations,
     )
+
+
+def with_managed(its: Live, metadata: Mapping[str, Any]) -> Live:
+    """The record with the object's managedFields, packed."""
+    return replace(its, managed=orjson.dumps(metadata.get("managedFields") or []))
 
 
 def ref_of(resource: Resource, metadata: Mapping[str, Any]) -> ObjectRef:
@@ -56,7 +67,9 @@ def ref_of(resource: Resource, metadata: Mapping[str, Any]) -> ObjectRef:
     return ObjectRef(resource.group, resource.kind, metadata.get("namespace", ""), metadata["name"])
 
 
-def _found(resource: Resource, item: Mapping[str, Any], *, labelled: bool) -> tuple[ObjectRef, Live]:
+def _found(
+    resource: Resource, item: Mapping[str, Any], keeps: Iterable[Keep], *, labelled: bool
+) -> tuple[ObjectRef, Live]:
     """One object of an answer. Raises ServerFault where an extension server leaves out who it is."""
     metadata = item.get("metadata") or {}
     if not metadata.get("uid") or not metadata.get("name"):
@@ -65,7 +78,8 @@ def _found(resource: Resource, item: Mapping[str, Any], *, labelled: bool) -> tu
             where=str(resource),
             mend="look at what serves this kind",
         )
-    return ref_of(resource, metadata), live_of(metadata, labelled=labelled)
+    ref, its = ref_of(resource, metadata), live_of(metadata, labelled=labelled)
+    return ref, with_managed(its, metadata) if any(keep(ref, its) for keep in keeps) else its
 
 
 @dataclass(slots=True)
@@ -74,6 +88,8 @@ class _Reads:
 
     running: "asyncio.Task[Labelled | ClusterError]"
     following: "asyncio.Task[Labelled | ClusterError] | None" = None
+    keeps: list[Keep] = field(default_factory=list)
+    """Of those who wait for the following one."""
 
 
 class LiveObjects:
@@ -91,14 +107,15 @@ class LiveObjects:
         for task in self._running:
             task.cancel()
 
-    async def labelled(self, resource: Resource) -> Labelled:
+    async def labelled(self, resource: Resource, keep: Keep = lambda _ref, _its: False) -> Labelled:
         """Every object of the kind that carries our label, of all projects; ClusterError as a whole."""
         reads = self._reads.get(resource)
         if reads is None:
-            reads = self._reads[resource] = _Reads(self._task(self._read(resource)))
+            reads = self._reads[resource] = _Reads(self._task(self._read(resource, [keep])))
             task = reads.running
         else:
             # The running one may have begun before our reader's last write.
+            reads.keeps.append(keep)
             reads.following = reads.following or self._task(self._read_after(resource, reads))
             task = reads.following
         # Shielded: a reader that is cancelled must not take the answer from the others.
@@ -120,12 +137,12 @@ class LiveObjects:
         if reads.following is None:
             raise RuntimeError("a following read runs without being known")
         self._reads[resource] = _Reads(reads.following)
-        return await self._read(resource)
+        return await self._read(resource, reads.keeps)
 
-    async def _read(self, resource: Resource) -> Labelled | ClusterError:
+    async def _read(self, resource: Resource, keeps: list[Keep]) -> Labelled | ClusterError:
         # A value, not an exception: one kind that cannot be read must not end the task group.
         try:
-            return await self._list(resource)
+            return await self._list(resource, keeps)
         except ClusterError as error:
             return error
         finally:
@@ -133,12 +150,12 @@ class LiveObjects:
             if reads and reads.running is asyncio.current_task() and reads.following is None:
                 del self._reads[resource]
 
-    async def _list(self, resource: Resource) -> Labelled:
+    async def _list(self, resource: Resource, keeps: list[Keep]) -> Labelled:
         found: dict[ObjectRef, Live] = {}
         version = ""
         async for page in self._cluster.pages(resource, label_selector=self._selector, metadata_only=True):
             for item in page.items:
-                ref, its = _found(resource, item, labelled=True)
+                ref, its = _found(resource, item, keeps, labelled=True)
                 found[ref] = its
             version = page.resource_version
         return Labelled(found, version)
@@ -160,7 +177,7 @@ class LiveObjects:
             return set()
         return {(spec["group"], spec["names"]["kind"])}
 
-    async def named(self, resource: Resource, refs: Iterable[ObjectRef]) -> Snapshot:
+    async def named(self, resource: Resource, refs: Iterable[ObjectRef], keep: Keep) -> Snapshot:
         """
         Those of `refs` (all of this kind) that exist, label or not; ClusterError as a whole.
 
@@ -172,23 +189,25 @@ class LiveObjects:
             by_namespace.setdefault(ref.namespace, []).append(ref)
         for namespace, group in by_namespace.items():
             if len(group) <= _FEW:
-                found.update([pair for ref in group if (pair := await self._get(resource, ref))])
+                found.update([pair for ref in group if (pair := await self._get(resource, ref, keep))])
             else:
-                found.update(await self._list_among(resource, namespace, frozenset(group)))
+                found.update(await self._list_among(resource, namespace, frozenset(group), keep))
         return found
 
-    async def _get(self, resource: Resource, ref: ObjectRef) -> tuple[ObjectRef, Live] | None:
+    async def _get(self, resource: Resource, ref: ObjectRef, keep: Keep) -> tuple[ObjectRef, Live] | None:
         try:
             found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
         except NotFound:
             return None
-        return _found(resource, found, labelled=False)
+        return _found(resource, found, [keep], labelled=False)
 
-    async def _list_among(self, resource: Resource, namespace: str, refs: frozenset[ObjectRef]) -> Snapshot:
+    async def _list_among(
+        self, resource: Resource, namespace: str, refs: frozenset[ObjectRef], keep: Keep
+    ) -> Snapshot:
         found: dict[ObjectRef, Live] = {}
         async for page in self._cluster.pages(resource, namespace=namespace, metadata_only=True):
             for item in page.items:
-                ref, its = _found(resource, item, labelled=False)
+                ref, its = _found(resource, item, [keep], labelled=False)
                 if ref in refs:
                     found[ref] = its
         return found

@@ -19,6 +19,8 @@ INSTANCE_LABEL: Final = "reconciler.dev/instance"
 PROJECT: Final = "reconciler.dev/project"
 APPLIED: Final = "reconciler.dev/applied"
 OWNING_INVENTORY: Final = "config.k8s.io/owning-inventory"
+IGNORE: Final = "reconciler.dev/ignore"
+"""In git: JSON pointers of fields whose live value stays when they leave git."""
 DEPENDS_ON: Final = "config.kubernetes.io/depends-on"
 KEEP: Final = MappingProxyType(
     {"cli-utils.sigs.k8s.io/on-remove": "keep", "client.lifecycle.config.k8s.io/deletion": "detach"}
@@ -35,6 +37,8 @@ OWNER: Final = "reconciler.dev/owner"
 KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
 RECORDS_MANAGER: Final = "reconciler"
 
+MANAGERS: Final = "reconciler:"
+"""What the field managers of all projects begin with, of this and of other instances."""
 _MANAGER_LIMIT = 128  # bytes; the API server refuses longer field manager names
 
 
@@ -49,7 +53,7 @@ def is_record(ref: ObjectRef, *, namespace: str) -> bool:
 
 def field_manager(project: str) -> str:
     """`reconciler:<project>`; beyond 128 bytes cut, with 12 hex of the hash of the whole."""
-    name = f"reconciler:{project}"
+    name = f"{MANAGERS}{project}"
     if len(name.encode()) <= _MANAGER_LIMIT:
         return name
     tail = "-" + hashlib.sha256(name.encode()).hexdigest()[:12]

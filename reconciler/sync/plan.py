@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from reconciler.cluster.managed import Owner
+from reconciler.cluster.takeover import Heir, predecessors
 from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest
@@ -42,6 +44,12 @@ class Live:
     depends_on: str = ""
     keep: str = ""
     """The annotation that keeps it in the cluster when it leaves git, as `key: value`."""
+    owners: tuple[Owner, ...] = ()
+    """Of the object's fields, by managedFields."""
+    last_applied: bool = False
+    """It carries kubectl's annotation."""
+    managed: bytes = b""
+    """managedFields as JSON, where the object is to be applied; else b""."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +66,8 @@ class Step:
 
     wanted: Wanted
     why: str
+    live: Live | None = None
+    """What it is applied to; None where nothing is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,7 @@ def plan(
     inventory: str,
     policy: InventoryPolicy,
     records_namespace: str,
+    heir: Heir,
     claimed: Mapping[ObjectRef, str] = MappingProxyType({}),
     elsewhere: Mapping[ObjectRef, str] = MappingProxyType({}),
     definition_of: DefinitionOf = lambda _ref: "",
@@ -121,10 +132,11 @@ def plan(
 
     `declared` are all references that git names, those that cannot be applied included;
     `live` must be complete for them and for `records`: a missing reference does not exist.
-    `inventory` is our inventory id; the service's own records, namespace and Leases are in
-    `records_namespace`. `claimed` are references that other projects of this process declare
-    first, by project; `elsewhere` is what other projects have in their inventories;
-    `definition_of` names the CustomResourceDefinition that an object's kind would come from.
+    `inventory` is our inventory id, `heir` says whose fields become ours; the service's own
+    records, namespace and Leases are in `records_namespace`. `claimed` are references that other
+    projects of this process declare first, by project; `elsewhere` is what other projects have in
+    their inventories; `definition_of` names the CustomResourceDefinition that an object's kind
+    would come from.
     """
     steps: list[Step] = []
     unchanged: list[ObjectRef] = []
@@ -138,9 +150,7 @@ def plan(
         if not ours and (other := claimed.get(want.manifest.ref)):
             refusals.append(_claimed(want.manifest.ref, other))
             continue
-        decision = _decide(
-            want, records.get(want.manifest.ref), live.get(want.manifest.ref), inventory, policy
-        )
+        decision = _decide(want, records.get(want.manifest.ref), there, inventory, policy, heir)
         if (
             isinstance(decision, Step)
             and decision.why == _ADOPTED
@@ -173,8 +183,20 @@ def plan(
     )
 
 
+def applies_to(
+    want: Wanted, record: Record | None, live: Live, *, inventory: str, policy: InventoryPolicy, heir: Heir
+) -> bool:
+    """Whether the plan may hold an apply to this object: what else a run needs of it is to be kept."""
+    return isinstance(_decide(want, record, live, inventory, policy, heir), Step)
+
+
 def _decide(
-    want: Wanted, record: Record | None, live: Live | None, inventory: str, policy: InventoryPolicy
+    want: Wanted,
+    record: Record | None,
+    live: Live | None,
+    inventory: str,
+    policy: InventoryPolicy,
+    heir: Heir,
 ) -> Step | Refusal | None:
     if live is None:
         return Step(wanted=want, why="not in the cluster")
@@ -187,15 +209,15 @@ def _decide(
             message="is being deleted and created again when it is gone; if it stays, look at its finalizers",
         )
     if live.owner == inventory:
-        why = _why_apply(want, record, live)
-        return Step(wanted=want, why=why) if why else None
+        why = _why_apply(want, record, live, heir)
+        return Step(wanted=want, why=why, live=live) if why else None
     # Without marks, only the uid that we were given tells ours from one made anew by another hand.
     if live.owner is None and record is not None and record.uid == live.uid:
-        return Step(wanted=want, why="our marks were removed")
+        return Step(wanted=want, why="our marks were removed", live=live)
     return _foreign(want, live, policy)
 
 
-def _why_apply(want: Wanted, record: Record | None, live: Live) -> str:
+def _why_apply(want: Wanted, record: Record | None, live: Live, heir: Heir) -> str:
     """Why an object of ours has to be applied again; "" when everything agrees."""
     if record is None or not record.uid:
         return "applied but not recorded"
@@ -207,14 +229,20 @@ def _why_apply(want: Wanted, record: Record | None, live: Live) -> str:
         return "our label was removed"
     if (record.entry, record.time, record.api_version) != (live.entry, live.time, want.manifest.api_version):
         return "changed in the cluster"
-    return ""
+    return told_predecessors(predecessors(live.owners, heir))
+
+
+def told_predecessors(owners: Iterable[Owner]) -> str:
+    """`fields taken over from agentk, kubectl`; "" where there is nobody."""
+    names = sorted({owner.manager for owner in owners})
+    return f"fields taken over from {', '.join(names)}" if names else ""
 
 
 def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusal:
     # Table of gitlab-agent.md 3.8, apply rows.
     adopt = policy == "adopt_all" or (policy == "adopt_if_no_inventory" and live.owner is None)
     if adopt:
-        return Step(wanted=want, why=_ADOPTED)
+        return Step(wanted=want, why=_ADOPTED, live=live)
     if live.owner is None:
         return Refusal(
             ref=want.manifest.ref,

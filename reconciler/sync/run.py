@@ -18,6 +18,7 @@ from typing import Any
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError
 from reconciler.cluster.resource import Resource
+from reconciler.cluster.takeover import Heir
 from reconciler.config.models import ManifestProject
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Revision
@@ -39,6 +40,7 @@ from reconciler.sync.outcome import (
     ProjectReport,
     State,
 )
+from reconciler.sync.ownership import SCALER, FieldOwnership, Scalers
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
 from reconciler.sync.prune import PrunePass, Pruning
@@ -106,6 +108,12 @@ class Run:
         self.manifests = manifests
         self.records = records
         self.manager = marks.field_manager(self.project.id)
+        self.heir = Heir(self.manager, marks.MANAGERS, frozenset(self.project.take_over))
+        self.ownership = FieldOwnership(
+            parts.cluster,
+            heir=self.heir,
+            scalers=Scalers(parts.cluster, find=kinds.discovery.preferred, declared=self._declared_scalers),
+        )
         self.declared = {m.ref: m for m in manifests.manifests}
         self.unusable = manifests.claimed - self.declared.keys()
         self.sent: ApplyPass | None = None
@@ -204,6 +212,7 @@ class Run:
             policy=self.project.inventory_policy,
             mark=self._mark,
             records_namespace=self.parts.records_namespace,
+            heir=self.heir,
             claimed=self.claimed,
             elsewhere=self.elsewhere,
             everywhere=everywhere,
@@ -269,6 +278,7 @@ class Run:
                 wait=False,
                 dry_run=self.project.dry_run_strategy == "server",
             ),
+            ownership=self.ownership,
             declared=self._declared,
             render=self._render,
             since=partial(_since, compared),
@@ -306,6 +316,7 @@ class Run:
             kinds=self.kinds,
             readiness=self.parts.readiness,
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
+            ownership=self.ownership,
             declared=self._declared,
             render=self._render,
             since=lambda _ref, _version: "",
@@ -339,6 +350,13 @@ class Run:
 
     async def _declared(self, step: Step) -> dict[str, Any]:
         return await self.request.source.body(step.wanted.manifest)
+
+    async def _declared_scalers(self, namespace: str) -> list[dict[str, Any]]:
+        return [
+            await self.request.source.body(m)
+            for ref, m in self.declared.items()
+            if (ref.group, ref.kind, ref.namespace) == (*SCALER, namespace)
+        ]
 
     def _render(self, step: Step, declared: Mapping[str, Any]) -> bytes:
         return marks.render(

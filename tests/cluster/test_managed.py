@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.cluster.managed import OurEntry, other_managers, our_entry
+from reconciler.cluster.managed import LAST_APPLIED, OurEntry, Owner, our_entry, owners
 
 FIELDS = {"f:data": {"f:k": {}, "f:a": {}}}
+ANNOTATION = {"f:metadata": {"f:annotations": {f"f:{LAST_APPLIED}": {}}}}
 
 
 def entry(manager: str = "me", operation: str = "Apply", **more: Any) -> dict[str, Any]:
@@ -53,13 +54,27 @@ def test_no_entry_of_ours(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "want"),
     [
-        pytest.param(metadata(entry()), set(), id="we alone"),
-        pytest.param(metadata(entry(), entry("kubectl", "Update")), {"kubectl"}, id="another"),
-        pytest.param(metadata(entry(), entry(operation="Update")), {"me"}, id="our name, not our way"),
+        pytest.param({}, (), id="no managedFields at all"),
+        pytest.param(metadata({}), (Owner("", "", ""),), id="cleared by a person"),
+        pytest.param(metadata(entry()), (Owner("me", "Apply", "v1"),), id="we alone"),
         pytest.param(
-            metadata(entry(), entry("kcm", "Update", subresource="status")), set(), id="a writer of status"
+            metadata(entry(), entry("kcm", "Update", subresource="status")),
+            (Owner("me", "Apply", "v1"),),
+            id="a writer of status",
+        ),
+        pytest.param(
+            metadata(entry("kubectl", "Update", fieldsV1=ANNOTATION)),
+            (Owner("kubectl", "Update", "v1", client_side=True),),
+            id="client-side apply",
+        ),
+        pytest.param(
+            metadata(entry(fieldsV1=ANNOTATION)), (Owner("me", "Apply", "v1"),), id="git holds the annotation"
         ),
     ],
 )
-def test_other_managers(given: dict[str, Any], want: set[str]) -> None:
-    assert other_managers(given, "me") == want
+def test_owners(given: dict[str, Any], want: tuple[Owner, ...]) -> None:
+    assert owners(given) == want
+
+
+def test_equal_owners_are_one_value() -> None:
+    assert owners(metadata(entry())) is owners(metadata(entry(fieldsV1={})))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.cluster.managed import Owner
+from reconciler.cluster.takeover import Heir
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import Outcome
@@ -17,6 +19,7 @@ from tests.sync.pieces import INVENTORY, manifest, record, ref
 
 OTHER = "reconciler-ffffffffffff"
 MARK = "mark-of-d1"
+HEIR = Heir("reconciler:shop", "reconciler:")
 A = ref("a")
 
 
@@ -53,6 +56,7 @@ def decide(
         inventory=INVENTORY,
         policy=policy,
         records_namespace="own",
+        heir=HEIR,
     )
 
 
@@ -95,6 +99,21 @@ def summary(work: Plan) -> str:
             {}, {"entry": "", "time": ""}, "apply a: changed in the cluster", id="managed fields cleared"
         ),
         pytest.param({"entry": ""}, {}, "apply a: changed in the cluster", id="applied, entry not recorded"),
+        pytest.param(
+            {},
+            {"owners": (Owner("agentk", "Apply", "v1"),)},
+            "apply a: fields taken over from agentk",
+            id="the old agent applies it as well",
+        ),
+        pytest.param(
+            {}, {"owners": (Owner("kubectl", "Apply", "v1"),)}, "leave a", id="another owns fields too"
+        ),
+        pytest.param(
+            {},
+            {"owners": (Owner("reconciler:shop", "Apply", "v1"), Owner("agentk", "Apply", "v1beta1"))},
+            "leave a",
+            id="the old agent owns fields in another version",
+        ),
         pytest.param({}, {"resource_version": "9"}, "leave a", id="only the status moved on"),
         pytest.param({}, {"owner": None}, "apply a: our marks were removed", id="owner mark removed"),
         pytest.param({}, UNMARKED, "apply a: our marks were removed", id="all marks removed"),
