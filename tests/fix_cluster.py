@@ -6,7 +6,7 @@ that kills or reconfigures the cluster starts one of its own with `localcluster.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -39,12 +39,25 @@ def api(control_plane: ControlPlane) -> Api:
 
 
 @pytest.fixture
-def namespace(api: Api) -> Iterator[str]:
-    """The name of a fresh namespace, in which pods can be created; nobody waits for its end."""
-    name = f"t-{uuid.uuid4().hex[:10]}"
-    api.post("/api/v1/namespaces", {"metadata": {"name": name}})
-    # Admission refuses pods until the controllers have made these.
-    api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
-    api.until(f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt", bool)
-    yield name
-    api.delete(f"/api/v1/namespaces/{name}")
+def make_namespace(api: Api) -> Iterator[Callable[[], str]]:
+    """Make fresh namespaces, in which pods can be created; nobody waits for their end."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"t-{uuid.uuid4().hex[:10]}"
+        api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        made.append(name)
+        # Admission refuses pods until the controllers have made these.
+        api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+        api.until(f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt", bool)
+        return name
+
+    yield make
+    for name in made:
+        api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def namespace(make_namespace: Callable[[], str]) -> str:
+    """The name of a fresh namespace."""
+    return make_namespace()

@@ -14,6 +14,7 @@ Neighbours: requests.py sends, listing.py pages, watch.py streams, discovery.py 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ class Cluster:
         self.namespace = access.namespace  # of the kubeconfig's context, or the pod's own
         self.requests = RequestCounter()
         self._sender = Requests(transport, self.requests)
+
+    def now(self) -> datetime:
+        """The API server's time, as its last answer told it."""
+        return self._sender.clock.now()
 
     async def discover(self) -> Discovery:
         """Ask which kinds are served: two requests."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from reconciler.cluster import errors, replies
+from reconciler.cluster.clock import ServerClock
 from reconciler.cluster.counter import RequestCounter
 from reconciler.cluster.replies import Doing
 from reconciler.cluster.throttle import Slot, Throttle
@@ -45,6 +46,7 @@ class Requests:
     def __init__(self, transport: Transport, counter: RequestCounter) -> None:
         self.transport = transport
         self.counter = counter
+        self.clock = ServerClock()
         self.writes = Throttle()
         self.reads = Throttle()
 
@@ -80,6 +82,7 @@ class Requests:
             async with throttle.slot() as slot:
                 self.counter.add(verb, resource)
                 answer = await self.transport.send(request)
+                self.clock.heard(answer.date)
                 _mark(slot, answer)
             if not slot.was_refused or loop.time() + (answer.retry_after or 0.0) >= give_up:
                 return answer

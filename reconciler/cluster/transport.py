@@ -48,11 +48,12 @@ _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError, Co
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; `retry_after` in seconds."""
+    """What came back; `retry_after` in seconds, `date` as the server wrote it."""
 
     status: int
     body: bytes
     retry_after: float | None
+    date: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class Transport:
             timeout=self._limit,
             **await self._arguments(request.headers),
         ) as reply:
-            return Answer(reply.status, await _read(reply, request.doing), _retry_after(reply))
+            date = reply.headers.get("Date", "")
+            return Answer(reply.status, await _read(reply, request.doing), _retry_after(reply), date)
 
     @asynccontextmanager
     async def stream(

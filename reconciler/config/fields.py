@@ -29,7 +29,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?")
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _MANAGER_MAX = 128  # bytes, the API server's bound
 _SIZE = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|Ki|Mi|Gi)?")
 _SIZE_UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -248,7 +248,7 @@ def _prune_limit(value: object) -> models.PruneLimit:
 
 
 def _label_value(value: object) -> str:
-    text = _some_text(value)
+    text = _text(value)
     if not _LABEL_VALUE.fullmatch(text):
         mend = "write the value of the label cli-utils.sigs.k8s.io/inventory-id, for example 1-278964"
         raise rule("this is not the value of a label", mend)

@@ -136,7 +136,8 @@ class ManifestProjectEntry(Keys):
         default=[], description="Kinds whose pruning is always held for approval."
     )
     inventory_id: fields.LabelValue | None = Field(
-        default=None, description="Inventory of the old agent to take over; unset: it is looked for."
+        default=None,
+        description='Inventory of the old agent to take over; unset: it is looked for, "": none.',
     )
     take_over: list[fields.FieldManager] = Field(
         default=[], description="Field managers whose fields this project takes over."

@@ -87,8 +87,8 @@ class ManifestProject:
     strict: bool = False
     depends_on: tuple[str, ...] = ()
     guarded_kinds: tuple[str, ...] = ()
-    inventory_id: str = ""
-    """The label of the old agent's inventory that this project takes over; "" looks for it."""
+    inventory_id: str | None = None
+    """The id of the old agent's inventory that this project takes over; None looks for it, "" takes none."""
     take_over: tuple[str, ...] = ()
     """Field managers whose fields become ours, besides those that always do."""
     prune_grace: float = 0.0

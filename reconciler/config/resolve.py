@@ -111,7 +111,7 @@ def _project(entry: Entry, project: str, url: str, around: Surroundings) -> mode
         strict=k.strict,
         depends_on=tuple(dict.fromkeys(k.depends_on)),
         guarded_kinds=tuple(dict.fromkeys(k.guarded_kinds)),
-        inventory_id=k.inventory_id or "",
+        inventory_id=k.inventory_id,
         take_over=tuple(dict.fromkeys(k.take_over)),
         prune_grace=k.prune_grace,
         service_account=k.service_account,

@@ -21,9 +21,11 @@ from reconciler.config.state import advance
 from reconciler.git.refs import RefSpec
 from reconciler.manifests.cache import DecodeCache
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.sync.claims import Claims
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.live import LiveObjects
 from reconciler.sync.marked import Marked
+from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.outcome import ObjectReport
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.readiness import Readiness
@@ -136,6 +138,7 @@ async def assembled(
         records = Records(cluster, namespace=namespace, instance=options.instance_name)
         live = LiveObjects(cluster, instance=options.instance_name, tasks=tasks)
         stack.callback(live.close)
+        claims = Claims()
         parts = Parts(
             cluster=cluster,
             instance=options.instance_name,
@@ -143,6 +146,8 @@ async def assembled(
             records_namespace=namespace,
             live=live,
             marked=Marked(live),
+            claims=claims,
+            neighbours=Neighbours(repositories, claims),
             readiness=Readiness(cluster, instance=options.instance_name, tasks=tasks),
             progress=progress,
             timings=timings or NoTimings(),

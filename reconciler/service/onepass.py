@@ -69,6 +69,7 @@ async def one_pass(
     """
     async with assembled(options, progress=progress) as parts:
         configuration = await read_configuration(parts)
+        parts.runner.know(configuration)
         projects = _chosen(configuration, only)
         started(configuration)
         stop = asyncio.Event()

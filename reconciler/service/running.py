@@ -166,6 +166,7 @@ class Service:
                 _log_configuration(self._state)
                 if isinstance(self._state, Accepted):
                     self._set_log_level(_LEVELS[self._state.configuration.log_level])
+                    self._parts.runner.know(self._state.configuration)
                     await self._fleet.configure(self._state.configuration)
                     if self._state.configuration.paused:
                         self._statuses.drop()

@@ -14,11 +14,12 @@ from typing import Any, Final
 from reconciler.cluster import health
 from reconciler.cluster.client import Applied, Cluster
 from reconciler.cluster.discovery import Discovery
-from reconciler.cluster.errors import ClusterError, NotFound, ServerFault, Unreachable
+from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, NotFound, ServerFault, Unreachable
 from reconciler.cluster.health import Health
 from reconciler.cluster.managed import our_entry
 from reconciler.cluster.resource import Resource
 from reconciler.manifests.identity import ObjectRef, split_api_version
+from reconciler.manifests.manifest import Scope
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason
 from reconciler.sync.ownership import FieldOwnership, Settled, ignored
@@ -70,6 +71,24 @@ class Kinds:
         """What is known now; DiscoveryIncomplete where the server could not say."""
         group, version = split_api_version(api_version)
         return self.discovery.find(group, version, kind)
+
+    def scope(self, group: str, version: str, kind: str) -> Scope:
+        """Where objects of a kind live; UNKNOWN also where the server could not say."""
+        try:
+            resource = self.discovery.find(group, version, kind)
+        except DiscoveryIncomplete:
+            return Scope.UNKNOWN
+        if resource is None:
+            return Scope.UNKNOWN
+        return Scope.NAMESPACED if resource.namespaced else Scope.CLUSTER
+
+    async def know(self, refs: Iterable[ObjectRef]) -> None:
+        """What is known may be minutes old: before a kind of these counts as not served, ask again."""
+        before = self.discovery
+        for group, kind in {(ref.group, ref.kind) for ref in refs}:
+            if not before.is_incomplete(group) and before.preferred(group, kind) is None:
+                await self.refresh(before)
+                return
 
     async def refresh(self, before: Discovery) -> None:
         """Ask again, unless somebody else has done so since `before`."""

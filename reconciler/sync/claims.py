@@ -16,20 +16,39 @@ class Claims:
 
     def __init__(self) -> None:
         self._owner: dict[ObjectRef, str] = {}
-        self._held: dict[str, frozenset[ObjectRef]] = {}
+        self._declared: dict[str, frozenset[ObjectRef]] = {}
+        self._unread: dict[str, str] = {}
 
-    def take(self, project: str, refs: Collection[ObjectRef]) -> dict[ObjectRef, str]:
-        """Claim exactly `refs`, give up what was claimed before; returns those that others hold, by whom."""
-        for ref in self._held.get(project, frozenset()).difference(refs):
-            del self._owner[ref]
-        others = {ref: self._owner[ref] for ref in refs if self._owner.get(ref, project) != project}
-        held = frozenset(ref for ref in refs if ref not in others)
-        self._owner.update(dict.fromkeys(held, project))
-        self._held[project] = held
+    def take(self, project: str, refs: Collection[ObjectRef], *, unread: str = "") -> dict[ObjectRef, str]:
+        """
+        Claim exactly `refs`, give up what was claimed before; returns those that others hold, by whom.
+
+        `unread` is a file of the project that may declare more.
+        """
+        declared = frozenset(refs)
+        for ref in self.declared(project) - declared:
+            if self._owner.get(ref) == project:
+                del self._owner[ref]
+        others = {ref: self._owner[ref] for ref in declared if self._owner.get(ref, project) != project}
+        self._owner.update(dict.fromkeys(declared - others.keys(), project))
+        self._declared[project] = declared
+        self._unread[project] = unread
         return others
+
+    def declared(self, project: str) -> frozenset[ObjectRef]:
+        """All that a project declared in its last run, whoever was first; nothing before it has run."""
+        return self._declared.get(project, frozenset())
+
+    def unread(self, project: str) -> str:
+        """A file that may declare more than `declared` says; "" where all was read."""
+        return self._unread.get(project, "")
+
+    def knows(self, project: str) -> bool:
+        """Whether it has run."""
+        return project in self._declared
 
     def retain(self, projects: Collection[str]) -> None:
         """Give up the claims of all other projects."""
-        for project in self._held.keys() - set(projects):
+        for project in self._declared.keys() - set(projects):
             self.take(project, ())
-            del self._held[project]
+            del self._declared[project], self._unread[project]

@@ -175,6 +175,12 @@ class Findings:
             notes=(*self.notes, *nameless[:NAMELESS_SHOWN]),
         )
 
+    def hold(self, reason: str, *, plan_hash: str = "") -> ProjectReport:
+        """The report of a project that is held as a whole, before anything was written for it."""
+        held = Held(reason=reason, plan_hash=plan_hash, whole=True)
+        log.warning("project %s is held: %s", self._project, reason)
+        return replace(self.report(held), state=State.HELD, reason=reason)
+
     def _unwritten(self, reports: Iterable[ObjectReport]) -> int:
         return sum(report.outcome in _UNWRITTEN for report in reports) if self._dry_run else 0
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 COMPARE: Final = 300.0
 """s between two comparisons with the cluster while git stands still; as the old agent's re-apply."""
+HELD_AGAIN: Final = 30.0
+"""s after which a project that is held as a whole is looked at again: what it waits for tells nobody."""
 RETRY_FIRST: Final = 10.0
 RETRY_CAP: Final = 300.0
 
@@ -180,7 +182,9 @@ class Keeper:
         self._backoff = self._backoff.succeeded() if good else self._backoff.failed()
         now = asyncio.get_running_loop().time()
         if self._revision == revision and not self._ending:
-            self._due = now + (COMPARE if good else self._backoff.delay(random.random()))  # noqa: S311
+            whole = report.held is not None and report.held.whole
+            pause = HELD_AGAIN if whole else COMPARE
+            self._due = now + (pause if good else self._backoff.delay(random.random()))  # noqa: S311
         self._publish_source(report)
 
     async def _attempt(self, revision: Revision, *, refresh: bool) -> ProjectReport:

@@ -177,7 +177,9 @@ class LiveObjects:
             return set()
         return {(spec["group"], spec["names"]["kind"])}
 
-    async def named(self, resource: Resource, refs: Iterable[ObjectRef], keep: Keep) -> Snapshot:
+    async def named(
+        self, resource: Resource, refs: Iterable[ObjectRef], keep: Keep = lambda _ref, _its: False
+    ) -> Snapshot:
         """
         Those of `refs` (all of this kind) that exist, label or not; ClusterError as a whole.
 

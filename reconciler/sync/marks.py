@@ -34,6 +34,9 @@ APPROVED: Final = "reconciler.dev/approved-plan"
 OWNER: Final = "reconciler.dev/owner"
 """On our own records: what their objects' owner annotation says, where that is not the head's name."""
 
+IMPORTED_BY: Final = "reconciler.dev/imported-by"
+"""On an inventory of the old agent: the `instance/project` that took it over."""
+
 KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
 RECORDS_MANAGER: Final = "reconciler"
 
@@ -63,6 +66,11 @@ def field_manager(project: str) -> str:
 def inventory_id(instance: str, project: str) -> str:
     """Name of a project's head ConfigMap, and what its objects' owner annotation says by default."""
     return "reconciler-" + hashlib.sha256(f"{instance}/{project}".encode()).hexdigest()[:12]
+
+
+def is_inventory_id(owner: str) -> bool:
+    """Whether an owner mark is one that `inventory_id` makes, of whichever instance and project."""
+    return re.fullmatch(r"reconciler-[0-9a-f]{12}", owner) is not None
 
 
 def applied_mark(key: bytes, ref: ObjectRef, api_version: str, digest: str) -> str:

@@ -100,11 +100,16 @@ class ObjectReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Why nothing is pruned, what would be, and the hash that `approve` wants."""
+    """
+    Why nothing is pruned, what would be, and the hash that `approve` wants ("": no approval helps).
+
+    `whole`: the project as a whole is held, and nothing was written for it.
+    """
 
     reason: str
-    plan_hash: str
+    plan_hash: str = ""
     objects: tuple[ObjectRef, ...] = ()
+    whole: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The stable names of `-o json`."""

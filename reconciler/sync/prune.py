@@ -26,6 +26,8 @@ from reconciler.sync.plan import Candidate
 from reconciler.sync.readiness import Readiness, Seen
 from reconciler.sync.walk import Walk
 
+LOOK_AGAIN: Final = 1.0
+"""s between two looks at an object without our label, of which no watch by label tells that it is gone."""
 _TRIES: Final = 5  # a busy controller may write the status in between each time
 
 
@@ -106,6 +108,11 @@ class PrunePass(Pass):
             self._pruned(ref)
         else:
             self.await_status(ref, resource, live.uid)
+            self._look_again(ref)
+
+    def _look_again(self, ref: ObjectRef) -> None:
+        if not self._candidates[ref][0].live.labelled:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN, self.again, ref)
 
     def _changed(self, ref: ObjectRef) -> None:
         self._report(
@@ -175,8 +182,12 @@ class PrunePass(Pass):
 
     async def check(self, ref: ObjectRef) -> None:
         """Confirm by a GET that it is gone."""
-        if (resource := self.pending(ref)) is not None and await self._is_gone(ref, resource):
+        if (resource := self.pending(ref)) is None:
+            return
+        if await self._is_gone(ref, resource):
             self._pruned(ref)
+        else:
+            self._look_again(ref)
 
     def timed_out(self, ref: ObjectRef) -> None:
         """`prune_timeout` is over; it stays in the inventory."""

@@ -30,7 +30,7 @@ class Recording:
         self._kept = kept
         self._project = project
         self._instance = instance
-        self._active = active
+        self.active = active
         self._pending = dict(kept.inventory.records)
 
     async def before(self, new: Iterable[Record]) -> None:
@@ -44,6 +44,26 @@ class Recording:
         self._pending.update(fresh)
         if fresh or self._kept.inventory.healed:
             await self._write(self._head())
+
+    async def take_over(
+        self, records: Iterable[Record], *, owner: str, imported: str, damage: str = ""
+    ) -> None:
+        """
+        Make another inventory ours: its objects, and the owner mark that they carry.
+
+        `imported` is its uid, `damage` why the result cannot be fully believed. A dry run goes on
+        from what would have been written.
+        """
+        kept = self._kept
+        kept.owner = owner
+        if damage:
+            kept.inventory = replace(kept.inventory, damage=damage)
+        self._pending = {record.ref: record for record in records} | self._pending
+        head = replace(self._head(), imported=imported)
+        await self._write(head)
+        if not self.active:
+            kept.inventory = rewrite(kept.inventory, self._pending.values()).inventory
+            kept.head = kept.head or head
 
     def applied(self, records: Iterable[Record]) -> None:
         """These were applied; nothing is written yet."""
@@ -83,7 +103,7 @@ class Recording:
         return replace(head, owner=owner, damage=self._kept.inventory.damage)
 
     async def _write(self, head: Head) -> None:
-        if not self._active:
+        if not self.active:
             return
         change = rewrite(self._kept.inventory, self._pending.values())
         change = replace(change, inventory=replace(change.inventory, damage=head.damage))

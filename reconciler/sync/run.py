@@ -34,6 +34,8 @@ from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
 from reconciler.sync.live import LiveObjects
 from reconciler.sync.marked import Marked
+from reconciler.sync.neighbours import Neighbours
+from reconciler.sync.oldagent import OldAgent
 from reconciler.sync.outcome import (
     BAD,
     ObjectReport,
@@ -48,6 +50,7 @@ from reconciler.sync.readiness import Readiness
 from reconciler.sync.recording import Recording
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
+from reconciler.sync.takeover import TakeOver
 from reconciler.sync.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -83,7 +86,8 @@ class Parts:
     live: LiveObjects
     marked: Marked
     readiness: Readiness
-    claims: Claims = field(default_factory=Claims)
+    claims: Claims
+    neighbours: Neighbours
     progress: Progress = lambda _project, _report: None
     timings: Timings = field(default_factory=NoTimings)
 
@@ -146,7 +150,10 @@ class Run:
 
     async def carry_out(self) -> ProjectReport:
         """All steps, in their order; raises what makes the run as a whole impossible."""
-        self.claimed = self.parts.claims.take(self.project.id, self.manifests.claimed)
+        unread = next(iter(self.manifests.unread), "")
+        self.claimed = self.parts.claims.take(self.project.id, self.manifests.claimed, unread=unread)
+        if held := await self._why_held():
+            return self.findings.hold(held)
         left = self.records.inventory.records.keys() - self.manifests.claimed
         if any(ref.kind in _CONTAINERS for ref in left):
             self.elsewhere = await self.parts.records.of_others(self.project.id)
@@ -189,6 +196,25 @@ class Run:
         if lost:
             raise lost
         return report
+
+    async def _why_held(self) -> str:
+        """Why nothing at all may be written for the project; "" lets it go on."""
+        taking = TakeOver(
+            self.project,
+            self.manifests,
+            self.records,
+            old=OldAgent(self.parts.cluster),
+            neighbours=self.parts.neighbours,
+            recording=self.recording,
+            records=self.parts.records,
+            live=self.parts.live,
+            kinds=self.kinds,
+            instance=self.parts.instance,
+            records_namespace=self.parts.records_namespace,
+        )
+        held = await taking.carry_out() if taking.is_due else ""
+        self.findings.notes += taking.notes
+        return held
 
     @property
     def _stopped(self) -> bool:

@@ -14,12 +14,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from reconciler.cluster.discovery import Discovery
-from reconciler.cluster.errors import DiscoveryIncomplete
+from reconciler.config.models import Configuration
 from reconciler.manifests.manifest import ManifestSet, Scope
 from reconciler.sync.apply import Kinds
 from reconciler.sync.outcome import ProjectReport
-from reconciler.sync.records import ProjectRecords
 from reconciler.sync.run import Parts, Request, Run
 
 KINDS_AGE: Final = 60.0
@@ -47,6 +45,10 @@ class Runner:
         """Whether a person has approved what is held: one GET of the project's head."""
         records = await self._parts.records.of(project)
         return await self._parts.records.reread_approval(records) == plan_hash
+
+    def know(self, configuration: Configuration) -> None:
+        """This configuration is in force."""
+        self._parts.neighbours.know(configuration)
 
     def retain(self, projects: Collection[str]) -> None:
         """These are all projects there are now: the others claim nothing any more."""
@@ -90,7 +92,10 @@ class Runner:
         kinds, key = await self._prepare(write=not dry)
         manifests = await self._read(request, kinds)
         records = await self._parts.records.of(request.project.id)
-        await _know_recorded_kinds(kinds, records)
+        if dry and not records.inventory.records:
+            # What it would take over is only thought of, and must not be remembered.
+            records = replace(records, versions=dict(records.versions))
+        await kinds.know(records.inventory.records)
         run = Run(self._parts, request, kinds, key, manifests, records)
         return await run.carry_out()
 
@@ -101,7 +106,7 @@ class Runner:
 
         def scope(group: str, version: str, kind: str) -> Scope:
             nonlocal unknown
-            found = scope_of(kinds.discovery, group, version, kind)
+            found = kinds.scope(group, version, kind)
             unknown = unknown or found is Scope.UNKNOWN
             return found
 
@@ -121,23 +126,3 @@ class Runner:
             await kinds.refresh(before)
             manifests = await read()
         return manifests
-
-
-async def _know_recorded_kinds(kinds: Kinds, records: ProjectRecords) -> None:
-    """What we know of the kinds may be minutes old: "not served" forgets objects, so ask again first."""
-    before = kinds.discovery
-    for group, kind in {(ref.group, ref.kind) for ref in records.inventory.records}:
-        if not before.is_incomplete(group) and before.preferred(group, kind) is None:
-            await kinds.refresh(before)
-            return
-
-
-def scope_of(discovery: Discovery, group: str, version: str, kind: str) -> Scope:
-    """Where objects of a kind live; UNKNOWN also where the server could not say."""
-    try:
-        resource = discovery.find(group, version, kind)
-    except DiscoveryIncomplete:
-        return Scope.UNKNOWN
-    if resource is None:
-        return Scope.UNKNOWN
-    return Scope.NAMESPACED if resource.namespaced else Scope.CLUSTER

@@ -1,0 +1,115 @@
+"""docs/migrate-from-gitlab-agent.md, followed word for word on a cluster that agentk has left."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster import Api, ControlPlane
+from reconciler.sync import marks
+from tests.agentk import Agentk, key_of
+from tests.cli.running import COMMAND, environment
+from tests.fix_git import HttpServer, Repository
+from tests.objects import config_map, deployment, text
+
+PAGE = Path(__file__).parents[2] / "docs" / "migrate-from-gitlab-agent.md"
+NAMESPACE = "my-ns"
+AGENTS = "gitlab-agent"
+RECORDS = "/api/v1/namespaces/reconciler-system"
+
+CONFIG = """\
+gitops:
+  manifest_projects:
+  - id: my-group/apps
+    url: {url}
+    default_namespace: my-ns
+    paths:
+    - glob: '/apps/*.yaml'
+    reconcile_timeout: 10s
+"""
+
+
+def steps() -> list[str]:
+    """The commands of the page, a script for each step."""
+    section = PAGE.read_text(encoding="utf-8").split("\n## Step by step\n")[1].split("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def left_by_agentk(api: Api) -> Iterator[Agentk]:
+    """Namespaces, objects and inventory, under the names that the page uses."""
+    for name in (NAMESPACE, AGENTS):
+        api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+    yield Agentk(api, namespace=NAMESPACE, agent=1)
+    selector = f"?labelSelector={marks.RECORDS_LABEL}"
+    for item in api.get(f"{RECORDS}/configmaps{selector}")["items"]:
+        api.delete(f"{RECORDS}/configmaps/{item['metadata']['name']}")
+    for name in (NAMESPACE, AGENTS):
+        api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="the page's commands are kubectl's")
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_page_is_followed_word_for_word(
+    left_by_agentk: Agentk,
+    api: Api,
+    control_plane: ControlPlane,
+    repo: Repository,
+    http_server: HttpServer,
+    tmp_path: Path,
+) -> None:
+    agentk = left_by_agentk
+    deployments = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+    web, settings = deployment("web"), config_map("settings")
+    before = {
+        "web": agentk.apply(web, deployments)["metadata"]["uid"],
+        "settings": agentk.apply(settings, f"/api/v1/namespaces/{NAMESPACE}/configmaps")["metadata"]["uid"],
+    }
+    agentk.record(key_of(its, namespace=NAMESPACE) for its in (web, settings))
+    agentk.hold_lease(AGENTS, ago=90, stamped=False)
+    api.post(f"/apis/apps/v1/namespaces/{AGENTS}/deployments", deployment("gitlab-agent"))
+    api.until(f"{deployments}/web", lambda it: it["status"].get("readyReplicas") == 1)
+    pods = [its["metadata"]["uid"] for its in api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]]
+    repo.commit({"apps/web.yaml": text(web), "apps/settings.yaml": text(settings)})
+    (tmp_path / "config.yaml").write_text(CONFIG.format(url=f"{http_server.url}/repo.git"))
+
+    said = [follow(script, tmp_path, control_plane.kubeconfig) for script in steps()]
+
+    assert "inventory-1-278964" in said[1]
+    assert "agent-1-lock" in said[1]
+    assert api.get(f"/apis/apps/v1/namespaces/{AGENTS}/deployments/gitlab-agent")["spec"]["replicas"] == 0
+    assert "took over inventory 1-278964" in said[3]
+    assert re.search(r"^my-group/apps +\w{12} +synced ", said[3], flags=re.MULTILINE), said[3]
+    after = {
+        "web": api.get(f"{deployments}/web")["metadata"]["uid"],
+        "settings": api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/settings")["metadata"]["uid"],
+    }
+    assert after == before
+    assert pods == [
+        its["metadata"]["uid"] for its in api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+    ]
+    assert "default/my-group/apps" in said[4]
+    assert not api.exists(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{agentk.name}")
+
+
+def follow(script: str, home: Path, kubeconfig: Path) -> str:
+    """Run a step in a shell as a person does, and return what it printed."""
+    variables = environment(home) | {"KUBECONFIG": str(kubeconfig)}
+    variables["PATH"] = f"{COMMAND.parent}:{variables['PATH']}"
+    done = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", script],
+        cwd=home,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}"
+    return done.stdout
