@@ -5,6 +5,7 @@ git_repository.py and git_servers.py say how they work; tests take the names fro
 Nothing has to be installed but git and ssh.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,14 @@ __all__ = [
     "endless_pack",
     "make_authority",
 ]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say before the first test what is missing: failures in the middle would look like ours."""
+    if shutil.which("ssh") is None and any(
+        "ssh_server" in getattr(item, "fixturenames", ()) for item in session.items
+    ):
+        pytest.exit("ssh is not on PATH: install openssh-client", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture

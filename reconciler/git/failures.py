@@ -43,6 +43,13 @@ _ROWS: tuple[tuple[str, type[GitError], str, str], ...] = (
         USABLE,
     ),
     (
+        # git's words where it starts ssh itself, and a shell's, which it asks to start one with options.
+        r"cannot run ssh: |: ssh: not found$|: ssh: command not found$",
+        LocalFailure,
+        "ssh is not installed",
+        "install openssh-client where the service runs; the image has it",
+    ),
+    (
         r"attempting to allocate|Out of memory",
         LimitExceeded,
         "the repository holds an object that is too big to check",

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 
 from reconciler.git import command
 from reconciler.git.credentials import Credentials
-from reconciler.git.errors import AuthenticationFailed, GitError, SourceRefused, SourceUnreachable
+from reconciler.git.errors import (
+    AuthenticationFailed,
+    GitError,
+    LocalFailure,
+    SourceRefused,
+    SourceUnreachable,
+)
 from reconciler.git.mirror import Mirror
 from reconciler.git.process import GitDeadlines
 from reconciler.git.refs import RefSpec
@@ -108,6 +115,23 @@ async def test_ssh_without_credentials_is_refused(
 ) -> None:
     with pytest.raises(SourceRefused, match="ssh needs credentials"):
         await bring(make_mirror(ssh_server), None)
+    assert not ssh_server.counts
+
+
+async def test_machine_without_ssh_is_named_as_the_cause(
+    ssh_server: SshServer,
+    key: Credentials,
+    make_mirror: Callable[..., Mirror],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(LocalFailure, match=r"ssh is not installed.*install openssh-client"):
+        await make_mirror(ssh_server).resolve(RefSpec(), key)
     assert not ssh_server.counts
 
 
