@@ -18,10 +18,11 @@ from bench import child
 from bench.child import Used
 from bench.gitserver import Repository
 from bench.lab import KUBECTL, LOOP, RECONCILER, Asked, Lab
-from bench.objects import Objects, make
+from bench.objects import Body, Objects, make
 
 LIMIT = 900.0  # s for one command; kubectl needs 37 s for 10,000 objects on two cores
 PROJECT = "bench"
+PREDECESSOR = "agentk"  # the old agent's field manager
 FLOOR = Path(__file__).with_name("floor.py")
 
 
@@ -78,8 +79,8 @@ class Reconciler:
         self._lab = lab
         self._run = ""
 
-    def begin(self, load: Load, run: str) -> tuple[str, ...]:
-        """A new instance with its own records, mirror and cache."""
+    def begin(self, load: Load, run: str, **keys: str) -> tuple[str, ...]:
+        """A new instance with its own records, mirror and cache; `keys` go to its one project."""
         self._run = run
         namespaces = (f"{run}-objects", f"{run}-records")
         for namespace in namespaces:
@@ -88,6 +89,7 @@ class Reconciler:
             "id": PROJECT,
             "url": self._lab.git.url(load.repository),
             "default_namespace": namespaces[0],
+            **keys,
         }
         self._home.mkdir()
         self._config.write_text(json.dumps({"gitops": {"manifest_projects": [project]}}))
@@ -118,6 +120,31 @@ class Reconciler:
             "data-dir": self._home / "data",
         }
         return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+class Successor(Reconciler):
+    """The same, where another tool has applied the load before."""
+
+    def begin(self, load: Load, run: str, **keys: str) -> tuple[str, ...]:
+        """A new instance, and a namespace as the old agent leaves it."""
+        namespaces = super().begin(load, run, inventory_policy="adopt_all", **keys)
+        bodies = self._lab.directory / f"{run}.jsonl"
+        bodies.write_text("".join(json.dumps(_of_predecessor(body)) + "\n" for body in load.objects.bodies))
+        kubeconfig = self._lab.cluster.kubeconfig_for(LOOP)
+        child.measure(
+            [sys.executable, "-P", str(FLOOR), str(kubeconfig), namespaces[0], str(bodies), PREDECESSOR],
+            environment=environment(self._lab),
+            output=self._lab.directory / f"{PREDECESSOR}.log",
+            limit=LIMIT,
+        )
+        return namespaces
+
+
+def _of_predecessor(body: Body) -> Body:
+    """An object with the mark that the old agent put on it."""
+    metadata = body["metadata"]
+    annotations = {**metadata["annotations"], "config.k8s.io/owning-inventory": "1-42"}
+    return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 
 class Kubectl:

@@ -5,7 +5,7 @@ Knows no git, no YAML, no records and no waiting: bodies are decoded already (on
 line), 8 requests are in flight, and metadata alone comes back. Whatever a reconciler written in
 Python costs on top of this is what it does for its users. Run as a process of its own:
 
-    python bench/floor.py KUBECONFIG NAMESPACE BODIES
+    python bench/floor.py KUBECONFIG NAMESPACE BODIES [MANAGER]
 """
 
 import asyncio
@@ -26,7 +26,9 @@ HEADERS = {
 }
 
 
-async def apply_all(server: str, ca: str, namespace: str, token: str, bodies: Iterator[bytes]) -> None:
+async def apply_all(
+    server: str, ca: str, namespace: str, token: str, bodies: Iterator[bytes], *, manager: str
+) -> None:
     """Apply every body; any answer but 200 and 201 ends it."""
     headers = {**HEADERS, "Authorization": f"Bearer {token}"}
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca), limit=IN_FLIGHT)
@@ -35,12 +37,14 @@ async def apply_all(server: str, ca: str, namespace: str, token: str, bodies: It
         asyncio.TaskGroup() as tasks,
     ):
         for _ in range(IN_FLIGHT):
-            tasks.create_task(_work(http, server, namespace, bodies))
+            tasks.create_task(_work(http, server, namespace, bodies, manager))
 
 
-async def _work(http: aiohttp.ClientSession, server: str, namespace: str, bodies: Iterator[bytes]) -> None:
+async def _work(
+    http: aiohttp.ClientSession, server: str, namespace: str, bodies: Iterator[bytes], manager: str
+) -> None:
     for body in bodies:
-        url = f"{server}{_path(orjson.loads(body), namespace)}?fieldManager=loop&force=true"
+        url = f"{server}{_path(orjson.loads(body), namespace)}?fieldManager={manager}&force=true"
         async with http.patch(url, data=body) as reply:
             answer = await reply.read()
             if reply.status not in (200, 201):
@@ -54,15 +58,14 @@ def _path(body: dict[str, Any], namespace: str) -> str:
     return f"{base}/namespaces/{namespace}/{PLURALS[body['kind']]}/{body['metadata']['name']}"
 
 
-def main(kubeconfig: Path, namespace: str, bodies: Path) -> None:
+def main(kubeconfig: Path, namespace: str, bodies: Path, manager: str = "loop") -> None:
     """Apply what `bodies` holds; the kubeconfig is one of the local cluster's, which is JSON."""
     access = orjson.loads(kubeconfig.read_bytes())
     cluster, user = access["clusters"][0]["cluster"], access["users"][0]["user"]
     lines = iter(bodies.read_bytes().splitlines())
-    asyncio.run(
-        apply_all(cluster["server"], cluster["certificate-authority"], namespace, user["token"], lines)
-    )
+    ca = cluster["certificate-authority"]
+    asyncio.run(apply_all(cluster["server"], ca, namespace, user["token"], lines, manager=manager))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])

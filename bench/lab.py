@@ -94,11 +94,24 @@ class Lab:
 
     def count_objects(self, namespace: str) -> int:
         """How many of the bench's objects a namespace holds."""
+        return len(self._metadata(namespace))
+
+    def appliers(self, namespace: str) -> set[str]:
+        """The field managers that have applied the bench's objects of a namespace."""
+        return {
+            entry["manager"]
+            for metadata in self._metadata(namespace)
+            for entry in metadata["managedFields"]
+            if entry["operation"] == "Apply"
+        }
+
+    def _metadata(self, namespace: str) -> list[dict[str, Any]]:
         lists = ("apis/apps/v1/namespaces/{}/deployments", "api/v1/namespaces/{}/services")
         paths = [path.format(namespace) for path in (*lists, "api/v1/namespaces/{}/configmaps")]
         query = "?labelSelector=app.kubernetes.io/part-of=bench&resourceVersion=0"
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        return sum(len(self._api.get(f"/{path}{query}", accept=accept)["items"]) for path in paths)
+        found = [self._api.get(f"/{path}{query}", accept=accept)["items"] for path in paths]
+        return [item["metadata"] for items in found for item in items]
 
     def wipe(self, *namespaces: str) -> None:
         """Delete namespaces and return when they and all that followed from them are gone."""
