@@ -18,10 +18,11 @@ from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, NotFoun
 from reconciler.cluster.health import Health
 from reconciler.cluster.managed import our_entry
 from reconciler.cluster.resource import Resource
+from reconciler.errors import ReconcilerError
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Scope
 from reconciler.sync.inventory import Record
-from reconciler.sync.outcome import ObjectReport, Outcome, Reason
+from reconciler.sync.outcome import ObjectReport, Outcome, Reason, reason_of
 from reconciler.sync.ownership import FieldOwnership, Settled, ignored
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Step
@@ -123,6 +124,8 @@ class ApplyPass(Pass):
     resourceVersion on events show what became of an object at this version. Objects of `standing`
     are not sent, only waited for.
     """
+
+    end = "ready"
 
     def __init__(
         self,
@@ -281,12 +284,14 @@ class ApplyPass(Pass):
         if (resource := self.pending(ref)) is None:
             return
         try:
-            found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
+            found = await self._cluster.get(resource, ref.namespace, ref.name)
         except NotFound:
             self._fail_wait(ref, Reason.DELETED, "was deleted while it was waited for")
             return
         if found["metadata"]["uid"] != self._expected[ref][0]:
             self._fail_wait(ref, Reason.REPLACED, "was replaced by another hand while it was waited for")
+        elif self.pending(ref):
+            self.seen(self._readiness.look(resource, found))
 
     def _fail_wait(self, ref: ObjectRef, reason: str, message: str) -> None:
         self._health(ref, Health.UNKNOWN.value, reason, message)
@@ -304,11 +309,11 @@ class ApplyPass(Pass):
         """Applied, but its status cannot be read."""
         self._health(ref, Health.UNKNOWN.value, error.reason, f"its status cannot be read: {error}")
 
-    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+    def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The apply was refused or got lost."""
         # The report names the object already; what and mend are enough.
         message = "; ".join(part for part in (error.what, error.mend) if part)
-        self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=error.reason, message=message))
+        self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason_of(error), message=message))
 
     def blocked(self) -> Iterable[ObjectReport]:
         """Reports for what was never started since something it needs is not ready."""

@@ -6,8 +6,9 @@ that something new and unwell may stand in for stays until that is well. prune.p
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete
 from reconciler.cluster.resource import Resource
 from reconciler.config.models import ManifestProject
 from reconciler.manifests import order
@@ -67,7 +68,15 @@ class Leaving:
             self._findings.notes.append(f"prune is false; objects that left git and stay: {stay}")
             return Decision()
         held = self._why_held(work, compared)
-        if held and not (held.plan_hash and await self._is_approved(held.plan_hash)):
+        approved = False
+        if held and held.plan_hash:
+            try:
+                approved = await self._is_approved(held.plan_hash)
+            except ClusterError as error:
+                # What was applied is still to be recorded and told; the prune waits.
+                unknown = f"whether it is approved cannot be read: {error.what}"
+                held = replace(held, reason=f"{held.reason}; {unknown}")
+        if held and not approved:
             for ref in held.objects:
                 self._findings.note(ref, Outcome.HELD, Reason.PRUNE_HELD, "left git; " + held.reason)
             return Decision(held=held)
@@ -158,7 +167,12 @@ class Leaving:
     ) -> None:
         resources: dict[ObjectRef, tuple[Candidate, Resource]] = {}
         for candidate in candidates:
-            resource = self._kinds.discovery.preferred(candidate.ref.group, candidate.ref.kind)
+            try:
+                resource = self._kinds.discovery.preferred(candidate.ref.group, candidate.ref.kind)
+            except DiscoveryIncomplete as error:  # it could be asked when the plan was made
+                message = f"left git and stays: {error.what}; {error.mend}"
+                self._findings.note(candidate.ref, Outcome.SKIPPED, error.reason, message)
+                continue
             if resource is not None:
                 resources[candidate.ref] = (candidate, resource)
         walk = prune_walk([candidate for candidate, _ in resources.values()], graph, staying=staying)

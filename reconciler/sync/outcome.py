@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from reconciler.cluster.errors import ClusterError
+from reconciler.errors import ReconcilerError
 from reconciler.manifests.identity import ObjectRef
 
 SCHEMA = "reconciler/v1"
@@ -52,6 +54,12 @@ class Reason(StrEnum):
     IN_USE = "InUse"
     KEPT = "Kept"
     DRY_RUN = "DryRun"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+
+
+def reason_of(error: ReconcilerError) -> str:
+    """The one word for an error that failed an object: of the API layer its own, else git's."""
+    return error.reason if isinstance(error, ClusterError) else Reason.SOURCE_UNREADABLE
 
 
 BAD = frozenset({Outcome.FAILED, Outcome.BLOCKED, Outcome.SKIPPED})

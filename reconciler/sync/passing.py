@@ -4,20 +4,29 @@ One pass over a graph of objects: act, wait until each is as wanted, go on with 
 The engine that apply.py and prune.py share. It owns the in-flight requests, the deadlines
 and the waiting; the two say what an act is and when an object is as wanted. A pass that is
 told to stop starts nothing more, lets what was sent finish, and returns.
+
+Whatever the watches miss (an object without our label, a watch that lags) is read by itself
+every few seconds, and once more before a wait is given up.
 """
 
 import asyncio
 import bisect
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 from reconciler.cluster.errors import ClusterError, Unreachable
+from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
+from reconciler.errors import ReconcilerError
+from reconciler.git.errors import GitError, MirrorDamaged
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.readiness import Listening, Readiness, Seen
 from reconciler.sync.walk import Walk
 from reconciler.tasks import task_group
+
+log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 16
 """Acts at a time; the cluster's throttle decides how many of them are on the wire (8 gain all there is)."""
@@ -25,6 +34,8 @@ SAVE_AFTER: Final = 0.5
 """s of mere waiting after which the records are written: most waits are over by then."""
 LOST_AFTER: Final = 8
 """Acts in a row without an answer: the API server is gone, and the rest would only wait for it in turn."""
+LOOK_AGAIN: Final = 5.0
+"""s between two reads of an object that is waited for and of which no watch tells."""
 
 
 class Timings(Protocol):
@@ -57,6 +68,9 @@ class Pass(ABC):
     early; `save` is called when writes have been made and only waiting is left.
     """
 
+    end: ClassVar[str]
+    """What is waited for, in one word: each has a clock of its own for the same object."""
+
     def __init__(
         self,
         walk: Walk,
@@ -68,7 +82,7 @@ class Pass(ABC):
         timings: Timings,
     ) -> None:
         self.walk = walk
-        self.lost: ClusterError | None = None
+        self.lost: ReconcilerError | None = None
         self._readiness = readiness
         self._timeout = timeout
         self._stop = stop
@@ -78,6 +92,8 @@ class Pass(ABC):
         self._unsaved = False
         self._wrote_at = 0.0
         self._again: dict[ObjectRef, None] = {}
+        self._last_looks: set[ObjectRef] = set()
+        self._look_at = 0.0
         self._in_flight = 0
         self._silent = 0
         self._wake = asyncio.Event()
@@ -87,7 +103,7 @@ class Pass(ABC):
 
     @abstractmethod
     async def act(self, ref: ObjectRef) -> None:
-        """Do it; ClusterError fails this object alone."""
+        """Do it; ClusterError or GitError fails this object alone."""
 
     def at_once(self, ref: ObjectRef) -> bool:
         """Deal with an object for which nothing is sent; False: `act` has to."""
@@ -98,7 +114,7 @@ class Pass(ABC):
         """Read an object again: what was heard of it may be older than our own write."""
 
     @abstractmethod
-    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+    def failed(self, ref: ObjectRef, error: ClusterError | GitError) -> None:
         """Note that the act failed."""
 
     @abstractmethod
@@ -133,10 +149,10 @@ class Pass(ABC):
                 if self.at_once(ref):
                     continue
                 self._in_flight += 1
-                tasks.create_task(self._guarded(ref, self.act))
+                tasks.create_task(self._guarded(ref, self._act))
             while self._in_flight < IN_FLIGHT and self._again:
                 self._in_flight += 1
-                tasks.create_task(self._guarded(self._next_check(), self.check))
+                tasks.create_task(self._guarded(self._next_check(), self._look))
             if not self._in_flight and (self._stopping or self.walk.finished):
                 return
             if not self._in_flight and self._unsaved and self._is_save_due():
@@ -155,6 +171,8 @@ class Pass(ABC):
         while self._deadlines and self._deadlines[0][1] not in self._pending:
             self._deadlines.pop(0)
         until = [self._deadlines[0][0]] if self._deadlines else []
+        if self._pending:
+            until.append(self._look_at)
         if self._unsaved and not self._in_flight:
             until.append(self._wrote_at + SAVE_AFTER)
         limit = max(0.0, min(until) - now) if until else None
@@ -171,22 +189,63 @@ class Pass(ABC):
         while self._deadlines and self._deadlines[0][0] <= now:
             _, ref = self._deadlines.pop(0)
             if ref in self._pending:
-                self.timed_out(ref)
-                self.settle(ref, ready=False)
+                self._last_looks.add(ref)
+                self.again(ref)
+        if self._look_at <= now:
+            self._look_at = now + LOOK_AGAIN
+            for ref in [ref for ref, resource in self._pending.items() if not self._is_heard(ref, resource)]:
+                self.again(ref)
+
+    def _is_heard(self, ref: ObjectRef, resource: Resource) -> bool:
+        """Whether the watch tells how it is: it does not of what has lost our label."""
+        seen = self._readiness.known(resource, ref)
+        return seen is not None and seen.status.health is not Health.NOT_FOUND
 
     async def _guarded(self, ref: ObjectRef, work: Callable[[ObjectRef], Awaitable[None]]) -> None:
         try:
             await work(ref)
-            self._silent = 0
-        except ClusterError as error:
-            self.failed(ref, error)
-            self.settle(ref, ready=False)
-            self._silent = self._silent + 1 if isinstance(error, Unreachable) else 0
-            if self._silent >= LOST_AFTER:
-                self.lost = error
         finally:
             self._in_flight -= 1
             self._wake.set()
+
+    async def _act(self, ref: ObjectRef) -> None:
+        try:
+            await self.act(ref)
+        except MirrorDamaged as error:
+            # Nothing more can be read of git, and what was sent is to be finished and recorded.
+            self.lost = error
+            self.settle(ref, ready=False)
+        except (ClusterError, GitError) as error:
+            self.failed(ref, error)
+            self.settle(ref, ready=False)
+            self._count_silence(error)
+        else:
+            self._silent = 0
+
+    async def _look(self, ref: ObjectRef) -> None:
+        last = ref in self._last_looks
+        self._last_looks.discard(ref)
+        try:
+            await self.check(ref)
+        except ClusterError as error:
+            self._count_silence(error)
+            if ref not in self._pending:
+                return
+            if last or not error.retry:
+                self.unreadable(ref, error)
+                self.settle(ref, ready=False)
+            else:
+                log.debug("%s is looked at again: %s", ref, error)
+        else:
+            self._silent = 0
+            if last and ref in self._pending:
+                self.timed_out(ref)
+                self.settle(ref, ready=False)
+
+    def _count_silence(self, error: ReconcilerError) -> None:
+        self._silent = self._silent + 1 if isinstance(error, Unreachable) else 0
+        if self._silent >= LOST_AFTER:
+            self.lost = error
 
     def pending(self, ref: ObjectRef) -> Resource | None:
         """The kind of an object that is waited for; None for any other."""
@@ -211,8 +270,10 @@ class Pass(ABC):
         """The object is waited for from now on; its events after `since` (a resourceVersion) are enough."""
         now = asyncio.get_running_loop().time()
         self._since[ref] = now
+        if not self._pending:
+            self._look_at = now + LOOK_AGAIN
         if self._timeout:
-            waiting = self._readiness.waiting_since(ref, uid, now)
+            waiting = self._readiness.waiting_since(ref, uid, now, end=self.end)
             bisect.insort(self._deadlines, (waiting + self._timeout, ref))
         self._pending[ref] = resource
         if self._listening is None:

@@ -16,11 +16,12 @@ from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, Conflict, NotFound
 from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
+from reconciler.errors import ReconcilerError
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.live import live_of
-from reconciler.sync.outcome import ObjectReport, Outcome, Reason
+from reconciler.sync.outcome import ObjectReport, Outcome, Reason, reason_of
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Candidate
 from reconciler.sync.readiness import Readiness, Seen
@@ -45,6 +46,8 @@ class Pruning:
 
 class PrunePass(Pass):
     """One pass of deletes; after `run`, `gone` may be forgotten and `reports` tell what happened."""
+
+    end = "gone"
 
     def __init__(
         self,
@@ -198,10 +201,10 @@ class PrunePass(Pass):
         """Deleted, but whether it is gone cannot be seen; it stays in the inventory."""
         self._report(ref, Outcome.FAILED, error.reason, f"whether it is gone cannot be seen: {error}")
 
-    def failed(self, ref: ObjectRef, error: ClusterError) -> None:
+    def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The delete was refused or got lost."""
         message = "; ".join(part for part in (error.what, error.mend) if part)
-        self._report(ref, Outcome.FAILED, error.reason, message)
+        self._report(ref, Outcome.FAILED, reason_of(error), message)
 
     def _report(self, ref: ObjectRef, outcome: Outcome, reason: str, message: str) -> None:
         report = ObjectReport(ref=ref, outcome=outcome, reason=reason, message=message)

@@ -62,7 +62,7 @@ class Readiness:
         self._wall = wall
         self._followers: dict[Resource, _Follower] = {}
         self._current: dict[ObjectRef, tuple[str, str]] = {}
-        self._since: dict[ObjectRef, tuple[str, float]] = {}
+        self._since: dict[ObjectRef, dict[str, tuple[str, float]]] = {}
 
     @asynccontextmanager
     async def listening(
@@ -104,11 +104,16 @@ class Readiness:
         follower.since = since
         follower.task = self._tasks.create_task(follower.run(self._cluster, self._selector, since))
 
-    def waiting_since(self, ref: ObjectRef, uid: str, now: float) -> float:
-        """When this object was first waited for, in whichever run; `now` if it is only now."""
-        known = self._since.get(ref)
+    def waiting_since(self, ref: ObjectRef, uid: str, now: float, *, end: str) -> float:
+        """
+        When this object was first waited for, in whichever run; `now` if it is only now.
+
+        `end` is what is waited for: its deletion has a clock of its own.
+        """
+        waits = self._since.setdefault(ref, {})
+        known = waits.get(end)
         if known is None or known[0] != uid:
-            known = self._since[ref] = (uid, now)
+            known = waits[end] = (uid, now)
         return known[1]
 
     def forget_wait(self, ref: ObjectRef) -> None:
@@ -127,6 +132,10 @@ class Readiness:
         """The last that was heard, if the kind is followed and the object was ever seen."""
         follower = self._followers.get(resource)
         return follower.known.get(ref) if follower else None
+
+    def look(self, resource: Resource, item: Mapping[str, Any]) -> Seen:
+        """What an object that was read just now shows."""
+        return _seen(resource, item, self._wall())
 
     def _leave(self, resource: Resource, listening: "Listening") -> None:
         follower = self._followers[resource]
@@ -230,15 +239,12 @@ class _Follower:
                 self._look(item)
 
     def _look(self, item: Mapping[str, Any]) -> None:
-        metadata = item["metadata"]
-        ref = ref_of(self.resource, metadata)
-        status = health.compute(item, now=self._wall())
-        if status.reason == "PodNotScheduled":
-            self._timed[ref] = item
+        seen = _seen(self.resource, item, self._wall())
+        if seen.status.reason == "PodNotScheduled":
+            self._timed[seen.ref] = item
         else:
-            self._timed.pop(ref, None)
-        version = metadata.get("resourceVersion", "")
-        self._tell(Seen(ref, metadata["uid"], version, metadata.get("generation", 0), status))
+            self._timed.pop(seen.ref, None)
+        self._tell(seen)
 
     def _gone(self, ref: ObjectRef) -> None:
         self._timed.pop(ref, None)
@@ -256,3 +262,14 @@ class _Follower:
         self.known[seen.ref] = seen
         for listening in tuple(self.listeners):
             listening.listener(seen)
+
+
+def _seen(resource: Resource, item: Mapping[str, Any], now: float) -> Seen:
+    metadata = item["metadata"]
+    return Seen(
+        ref_of(resource, metadata),
+        metadata["uid"],
+        metadata.get("resourceVersion", ""),
+        metadata.get("generation", 0),
+        health.compute(item, now=now),
+    )

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 from reconciler.cluster.client import Cluster
-from reconciler.cluster.errors import ClusterError
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.takeover import Heir
 from reconciler.config.models import ManifestProject
+from reconciler.errors import ReconcilerError
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Revision
 from reconciler.manifests import order
@@ -274,7 +274,7 @@ class Run:
 
     # -- apply -------------------------------------------------------------------------
 
-    async def _apply(self, work: Plan, graph: order.Graph, compared: Comparison) -> ClusterError | None:
+    async def _apply(self, work: Plan, graph: order.Graph, compared: Comparison) -> ReconcilerError | None:
         live = compared.live
         steps = {step.wanted.manifest.ref: step for step in work.steps}
         records = self.records.inventory.records
@@ -320,7 +320,7 @@ class Run:
             self.findings.take(report)
         return applying.lost
 
-    async def _await_ready(self, live: Mapping[ObjectRef, Live]) -> ClusterError | None:
+    async def _await_ready(self, live: Mapping[ObjectRef, Live]) -> ReconcilerError | None:
         """Wait for all that was sent, or is as git has it, and of which nothing was heard yet."""
         sent = self.sent
         if sent is None or self.project.dry_run_strategy != "none":

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Gateway:
     def __init__(self, thread: LoopThread, control_plane: ControlPlane, authority: Authority) -> None:
         self.count = 0
         self.fault: Fault | None = None
+        self.instead: Callable[[str, str], tuple[int, Mapping[str, Any]] | None] = lambda _method, _path: None
+        """Given method and path (with query) of a request: status and body to answer without the server."""
         self._method = ""
         self._thread = thread
         self._upstream = control_plane.url
@@ -130,6 +132,9 @@ class Gateway:
                 return _reset(request)
             case Fault.STALL:
                 await asyncio.Event().wait()
+        if answer := self.instead(request.method, request.path_qs):
+            status, body = answer
+            return web.json_response(body, status=status)
         if "watch" in request.query:
             return await self._forward(request, moment)
         self._busy += 1
