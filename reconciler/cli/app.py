@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import looking, syncing
+from reconciler.cli import looking, planning, syncing
 
 app = typer.Typer(
     name="reconciler",
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (syncing.run, syncing.sync, looking.status, looking.approve, looking.validate):
+for _command in (syncing.run, syncing.sync, planning.plan, looking.status, looking.approve, looking.validate):
     app.command()(_command)
 
 

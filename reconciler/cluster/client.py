@@ -197,6 +197,47 @@ class Cluster:
         )
         return _metadata(answer, describe("patch", resource, namespace, name))
 
+    async def try_apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: bytes | Mapping[str, Any],
+        *,
+        field_manager: str,
+    ) -> dict[str, Any]:
+        """
+        What `apply` would make of the object, whole; nothing is written (a dry-run).
+
+        Of a Secret the answer holds live values, also those of fields that were not sent: it is
+        as secret as the Secret. Needs the right to patch. Raises NoDryRun where a webhook refuses.
+        """
+        _, answer = await self._call(
+            "apply",
+            resource,
+            namespace,
+            name,
+            query={"fieldManager": field_manager, "force": "true", "dryRun": "All"},
+            content_type=APPLY_PATCH,
+            body=_encode(body),
+        )
+        _metadata(answer, describe("apply", resource, namespace, name))
+        return answer
+
+    async def try_update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        field_manager: str,
+    ) -> dict[str, Any]:
+        """What the server would make of an object that is replaced by `body`; as `try_apply`."""
+        query = {"fieldManager": field_manager, "dryRun": "All"}
+        _, answer = await self._call("update", resource, namespace, name, query=query, body=_encode(body))
+        return answer
+
     async def create(
         self, resource: Resource, namespace: str, body: bytes | Mapping[str, Any], *, field_manager: str
     ) -> dict[str, Any]:

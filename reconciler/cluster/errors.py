@@ -13,6 +13,7 @@ The type says what to do next:
     |- AlreadyExists        409 on create
     |- Conflict             409, someone else wrote first or it is another object: read again, decide again
     |- Invalid              the object itself is wrong; never retried with the same content
+    |- NoDryRun             400 to a dry-run, as a webhook takes none; the write itself may pass
     |- TooLarge             413, or an answer above our bound
     |- TooManyRequests      429 for longer than we wait; try again later
     |- ServerFault          5xx and answers that are not the API's; try again later
@@ -55,9 +56,17 @@ class Unauthorized(ClusterError):
 
 
 class Forbidden(ClusterError):
-    """RBAC or admission refuses; the text names verb, resource and namespace as the server does."""
+    """
+    RBAC or admission refuses; the text names verb, resource and namespace as the server does.
+
+    `lacks_right`: RBAC refuses the verb, whatever the object's content.
+    """
 
     reason = "Forbidden"
+
+    def __init__(self, *, what: str, where: str, mend: str, lacks_right: bool = False) -> None:
+        super().__init__(what=what, where=where, mend=mend)
+        self.lacks_right = lacks_right
 
 
 class NotFound(ClusterError):
@@ -108,6 +117,12 @@ class Invalid(ClusterError):
     def __init__(self, *, what: str, where: str, mend: str, causes: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(what=what, where=where, mend=mend)
         self.causes = causes
+
+
+class NoDryRun(ClusterError):
+    """An admission webhook for the object cannot be asked without a real write."""
+
+    reason = "NoDryRun"
 
 
 class TooLarge(ClusterError):

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import orjson
 
+from reconciler.cluster.fields import named
+
 Fields = Mapping[str, Any]
 
 _ITSELF: Final = "."
@@ -64,6 +66,31 @@ def leaving(fields: Fields, body: Any) -> dict[str, Any]:
     return left
 
 
+def without(value: Any, fields: Fields) -> Any:
+    """An object, or a part of one, with the fields of a set taken out."""
+    if isinstance(value, dict):
+        left = {name: (its, fields.get(f"{_FIELD}{name}")) for name, its in value.items()}
+        kept = {name: its if gone is None else _rest(its, gone) for name, (its, gone) in left.items()}
+        return {name: its for name, its in kept.items() if its is not _NOTHING}
+    if isinstance(value, list):
+        return [its for item in value if (its := _item_without(item, fields)) is not _NOTHING]
+    return value
+
+
+def _rest(value: Any, gone: Fields) -> Any:
+    if not gone.keys() - {_ITSELF}:
+        return _NOTHING
+    rest = without(value, gone)
+    return _NOTHING if _ITSELF in gone and not rest else rest
+
+
+def _item_without(item: Any, fields: Fields) -> Any:
+    for key, gone in fields.items():
+        if _value_at([item], key) is not _NOTHING:
+            return _NOTHING if _ITSELF in gone or not gone else without(item, gone)
+    return item
+
+
 def below(fields: Fields, body: Any, pointer: str) -> dict[str, Any]:
     """
     The part of a set at a JSON pointer and beneath it.
@@ -103,7 +130,7 @@ def _below(fields: Fields, body: Any, segments: Sequence[str]) -> dict[str, Any]
 
 
 def paths(fields: Fields) -> Iterator[str]:
-    """The fields of a set as people write them: `.spec.template.spec.containers[name=web].image`."""
+    """The fields of a set as people write them: `.spec.template.spec.containers[name="web"].image`."""
     yield from _paths(fields, "")
 
 
@@ -113,16 +140,7 @@ def _paths(fields: Fields, above: str) -> Iterator[str]:
         yield above or _ITSELF
         return
     for key, below in fields.items():
-        yield from _paths(below, above + _text(key))
-
-
-def _text(key: str) -> str:
-    kind, name = key[:_PARTS], key[_PARTS:]
-    if kind == _KEYS:
-        return f"[{','.join(f'{k}={v}' for k, v in _decoded(name).items())}]"
-    if kind == _FIELD and name.replace("_", "").replace("-", "").isalnum():
-        return f".{name}"
-    return f"[{name}]"
+        yield from _paths(below, named(above, key))
 
 
 def _value_at(body: Any, key: str) -> Any:

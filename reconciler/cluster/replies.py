@@ -102,6 +102,8 @@ def from_object(
         doing=doing,
         retry_after=retry_after,
     )
+    if status == _BAD_REQUEST and _NO_DRY_RUN in reply.message:
+        return _no_dry_run(reply)
     if _is_typo(reply):
         return _not_base64(reply, sent) if _BASE64_MARK in reply.raw else _typo(reply)
     if status in _BY_STATUS:
@@ -110,6 +112,8 @@ def from_object(
 
 
 _SERVER_ERROR = 500
+_BAD_REQUEST = 400
+_NO_DRY_RUN = "does not support dry run"  # of a webhook whose sideEffects say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,14 @@ class _Reply:
         return wording.together(self.causes) + hidden
 
 
+def _no_dry_run(reply: _Reply) -> errors.ClusterError:
+    return errors.NoDryRun(
+        what=reply.said("an admission webhook takes no dry-run (400)"),
+        where=reply.doing.text,
+        mend="the webhook's configuration has to say sideEffects: None or NoneOnDryRun",
+    )
+
+
 def _unauthorized(reply: _Reply) -> errors.ClusterError:
     return errors.Unauthorized(
         what="the API server does not accept our credentials (401)",
@@ -161,6 +173,7 @@ def _forbidden(reply: _Reply) -> errors.ClusterError:
         what=f"user {user} may not {verb} {resource}{'.' + group if group else ''} {place} (403)",
         where=reply.doing.text,
         mend=f'bind {user} to {role} with apiGroups ["{group}"], resources ["{resource}"], verbs ["{verb}"]',
+        lacks_right=True,
     )
 
 

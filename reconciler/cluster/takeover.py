@@ -107,6 +107,16 @@ def taken_over(now: Ownership, heir: Heir) -> Ownership:
     return Ownership((united, *kept))
 
 
+def updated(now: Ownership, heir: Heir) -> Fields:
+    """What predecessors own who wrote it without a server-side apply."""
+    taking = frozenset(owner for owner in predecessors(now.owners, heir) if owner.operation == UPDATE)
+    fields: Fields = {}
+    for entry in now.entries:
+        if _is_among(entry, taking):
+            fields = fieldsets.unite(fields, _fields(entry))
+    return fields
+
+
 def released(now: Ownership, manager: str, fields: Fields) -> Ownership:
     """The entries with `fields` given from our own to `RELEASED`, beside what that has already."""
     if not fields:

@@ -156,6 +156,19 @@ def check_count(globs: Sequence[str], limits: FileLimits) -> None:
         )
 
 
+def check_size(path: str, size: int, total: int, limits: FileLimits, *, where: str) -> None:
+    """Raise `LimitExceeded` for a file of `size` bytes with which all have `total`, if either is too much."""
+    each = size > limits.max_file_size
+    if each or total > limits.max_total_size:
+        raise LimitExceeded(
+            what=f"{size} bytes, the limit is {limits.max_file_size}"
+            if each
+            else f"with this file the globs take {total} bytes, the limit is {limits.max_total_size}",
+            where=f"{path} in {where}",
+            mend=f"narrow the globs, or raise limits.{'max_file_size' if each else 'max_total_size'}",
+        )
+
+
 def select(tree: Iterable[TreeFile], globs: Sequence[Glob], limits: FileLimits) -> Selection:
     """Take every file that a glob matches and that lies in no hidden directory."""
     budget = Budget()

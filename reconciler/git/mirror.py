@@ -23,7 +23,6 @@ from reconciler.git.command import Access, access
 from reconciler.git.credentials import Credentials
 from reconciler.git.errors import (
     DirectoryMissing,
-    LimitExceeded,
     LocalFailure,
     MirrorBusy,
     MirrorDamaged,
@@ -32,7 +31,16 @@ from reconciler.git.errors import (
     SourceUnreachable,
 )
 from reconciler.git.failures import AGAIN, disk_full, explain, refuses_ids
-from reconciler.git.globs import Budget, FileLimits, Glob, TreeFile, check_count, compile_glob, select
+from reconciler.git.globs import (
+    Budget,
+    FileLimits,
+    Glob,
+    TreeFile,
+    check_count,
+    check_size,
+    compile_glob,
+    select,
+)
 from reconciler.git.objects import MAX_ENTRIES, Objects
 from reconciler.git.process import Finished, GitDeadlines, run
 from reconciler.git.refs import RefSpec, RemoteRefs, Resolved, missing, patterns, resolve
@@ -394,13 +402,5 @@ class Mirror:
         for file in files:
             size = self._objects.blob_size(file.blob)
             total += size
-            if size > limits.max_file_size or total > limits.max_total_size:
-                each = size > limits.max_file_size
-                raise LimitExceeded(
-                    what=f"{size} bytes, the limit is {limits.max_file_size}"
-                    if each
-                    else f"with this file the globs take {total} bytes, the limit is {limits.max_total_size}",
-                    where=f"{file.path} in {self.url}",
-                    mend=f"narrow the globs, or raise limits.{'max_file_size' if each else 'max_total_size'}",
-                )
+            check_size(file.path, size, total, limits, where=self.url)
             yield BlobFile(file.path, file.blob, size, file.link)

@@ -20,7 +20,6 @@ from reconciler.service.signals import stopping
 from reconciler.sync.errors import SyncError
 from reconciler.sync.fleet import why_blocked
 from reconciler.sync.outcome import ProjectReport, State
-from reconciler.sync.repositories import Place, place_of
 from reconciler.sync.run import Progress, Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import task_group
@@ -70,7 +69,7 @@ async def one_pass(
     async with assembled(options, progress=progress) as parts:
         configuration = await read_configuration(parts)
         parts.runner.know(configuration)
-        projects = _chosen(configuration, only)
+        projects = chosen(configuration, only)
         started(configuration)
         stop = asyncio.Event()
         with stopping(stop, timeout=timeout):
@@ -83,7 +82,8 @@ async def one_pass(
         )
 
 
-def _chosen(configuration: Configuration, only: Sequence[str]) -> tuple[ManifestProject, ...]:
+def chosen(configuration: Configuration, only: Sequence[str]) -> tuple[ManifestProject, ...]:
+    """The projects of `only`, or all if that is empty; raises OptionsInvalid for a name there is not."""
     known = {project.id: project for project in configuration.projects}
     for name in only:
         if name not in known:
@@ -118,7 +118,7 @@ class _SinglePass:
     async def run(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
         self._ended = {project.id: asyncio.Event() for project in projects}
         active = [p for p in projects if not (p.suspend or self._configuration.paused)]
-        revisions, _ = await asyncio.gather(self._look(active), self._prepare(active))
+        revisions, _ = await asyncio.gather(self._parts.repositories.look_for(active), self._prepare(active))
         async with task_group() as tasks:
             for project in projects:
                 tasks.create_task(self._one(project, revisions.get(project.id)))
@@ -134,19 +134,6 @@ class _SinglePass:
                 await self._parts.runner.prepare(write=writing)
         except ReconcilerError as error:
             log.debug("the runs will meet this again, and report it: %s", error)
-
-    async def _look(self, projects: Sequence[ManifestProject]) -> dict[str, Revision | GitError]:
-        places: dict[Place, list[ManifestProject]] = {}
-        for project in projects:
-            places.setdefault(place_of(project), []).append(project)
-        found = await asyncio.gather(
-            *(self._parts.repositories.look(place, [p.ref for p in its], {}) for place, its in places.items())
-        )
-        return {
-            project.id: revisions[project.ref]
-            for its, revisions in zip(places.values(), found, strict=True)
-            for project in its
-        }
 
     async def _one(self, project: ManifestProject, revision: Revision | GitError | None) -> None:
         for other in project.depends_on:

@@ -206,9 +206,9 @@ class ApplyPass(Pass):
             time=entry.time if entry else "",
         )
         outcome = Outcome.CREATED if sent.created else Outcome.UPDATED
-        self._whys[ref] = _together(step.why, settled.taken)
+        self._whys[ref] = together(step.why, settled.taken)
         self._ownership.note(ref, settled, metadata)
-        message = _together(self._whys[ref], self._ownership.notes.get(ref, ""))
+        message = together(self._whys[ref], self._ownership.notes.get(ref, ""))
         self._report(ObjectReport(ref=ref, outcome=outcome, message=message))
         if self._settings.dry_run:
             self.settle(ref, ready=True)
@@ -323,7 +323,7 @@ class ApplyPass(Pass):
 
     def _health(self, ref: ObjectRef, word: str, reason: str = "", message: str = "") -> None:
         # What stands about its fields stays true, however it is.
-        message = _together(message, self._ownership.notes.get(ref, ""))
+        message = together(message, self._ownership.notes.get(ref, ""))
         self._report(replace(self.reports[ref], health=word, reason=reason, message=message))
 
     def _report(self, report: ObjectReport) -> None:
@@ -331,5 +331,6 @@ class ApplyPass(Pass):
         self._progress(report)
 
 
-def _together(*parts: str) -> str:
+def together(*parts: str) -> str:
+    """Sentences in one line, each once."""
     return "; ".join(dict.fromkeys(part for part in parts if part))

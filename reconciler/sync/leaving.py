@@ -17,7 +17,7 @@ from reconciler.manifests.manifest import ManifestSet
 from reconciler.sync import guard
 from reconciler.sync.apply import Kinds
 from reconciler.sync.compare import Comparison
-from reconciler.sync.findings import Findings, would_become
+from reconciler.sync.findings import Findings
 from reconciler.sync.outcome import Held, Outcome, Reason
 from reconciler.sync.plan import Candidate, Plan
 from reconciler.sync.prune import PrunePass, prune_walk
@@ -84,10 +84,6 @@ class Leaving:
             self._recording.use_approval()
             # That nothing is pruned without approval is not true of this run.
             self._findings.notes.clear()
-        if self._project.dry_run_strategy == "server":
-            for candidate in work.candidates:
-                self._findings.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, would_become(candidate))
-            return Decision()
         return Decision(candidates=work.candidates)
 
     def _why_held(self, work: Plan, compared: Comparison) -> Held | None:

@@ -51,11 +51,31 @@ class Settled:
         """What to tell about fields that left git and are still there; `metadata` as the apply left it."""
         now = Ownership(tuple(metadata.get("managedFields") or ()))
         left = fieldsets.minus(self.fields, now.fields_of(manager))
+        return self.told(left, now.others(manager))
+
+    def told(self, left: Fields, others: Iterable[tuple[str, Fields]]) -> tuple[str, ...]:
+        """What there is to tell where `left` left git, and `others` own what they own."""
         said = [f"{_shown(self.kept)} left git, live value kept: {self.why}"] if self.kept else []
-        for other, fields in now.others(manager):
+        for other, fields in others:
             if both := fieldsets.common(left, fields):
                 said.append(f"{_shown(both)} not removed: also owned by {other}")
         return tuple(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What an apply would do beside writing what it sends; sentences as in `Settled`."""
+
+    taken: str = ""
+    removed: Fields = field(default_factory=dict)
+    """What somebody applied, and would go for good."""
+    inherited: Fields = field(default_factory=dict)
+    """
+    What goes since it is taken over, so that no dry-run shows it. Who writes without applying owns
+    what the server filled in as well: that goes, and is filled in again.
+    """
+    kept: Fields = field(default_factory=dict)
+    notes: str = ""
 
 
 class Scalers:
@@ -143,6 +163,25 @@ class FieldOwnership:
             if isinstance(last, Invalid) and live.resource_version == seen.resource_version:
                 break
         raise last
+
+    async def foresee(
+        self, ref: ObjectRef, metadata: Mapping[str, Any], sent: bytes, *, ignore: Sequence[str]
+    ) -> "Foreseen":
+        """What `settle` and our apply of `sent` would do to an object with this metadata; nothing is sent."""
+        body = orjson.loads(sent)
+        before = Ownership(tuple(metadata.get("managedFields") or ()))
+        after, settled = await self._decide(ref, before, body, ignore)
+        left = removed = fieldsets.leaving(settled.fields, body)
+        for _, fields in after.others(self._heir.manager):
+            removed = fieldsets.minus(removed, fields)
+        notes = settled.told(left, after.others(self._heir.manager))
+        return Foreseen(
+            taken=settled.taken,
+            removed=fieldsets.minus(removed, takeover.updated(before, self._heir)),
+            inherited=fieldsets.minus(removed, before.fields_of(self._heir.manager)),
+            kept=settled.kept,
+            notes="; ".join(notes),
+        )
 
     def note(self, ref: ObjectRef, settled: Settled, metadata: Mapping[str, Any]) -> None:
         """Keep what there is to tell after the apply, which left the object with this metadata."""

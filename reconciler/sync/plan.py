@@ -69,6 +69,11 @@ class Step:
     live: Live | None = None
     """What it is applied to; None where nothing is there."""
 
+    @property
+    def adopts(self) -> bool:
+        """It makes another hand's object ours."""
+        return self.why == _ADOPTED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -151,11 +156,7 @@ def plan(
             refusals.append(_claimed(want.manifest.ref, other))
             continue
         decision = _decide(want, records.get(want.manifest.ref), there, inventory, policy, heir)
-        if (
-            isinstance(decision, Step)
-            and decision.why == _ADOPTED
-            and _may_hold_keys(want, records_namespace)
-        ):
+        if isinstance(decision, Step) and decision.adopts and _may_hold_keys(want, records_namespace):
             decision = _keys(want.manifest.ref)
         match decision:
             case Step():

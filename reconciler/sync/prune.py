@@ -20,6 +20,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
+from reconciler.sync.findings import would_become
 from reconciler.sync.live import live_of
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason, reason_of
 from reconciler.sync.passing import Pass, Timings
@@ -42,6 +43,8 @@ class Pruning:
     propagation: str
     timeout: float
     """`prune_timeout`, s; 0 waits without end."""
+    dry_run: bool = False
+    """Only say what would become of each."""
 
 
 class PrunePass(Pass):
@@ -76,6 +79,10 @@ class PrunePass(Pass):
         """Delete it, or look whether it is gone after it was reported so."""
         candidate, resource = self._candidates[ref]
         live = candidate.live
+        if self._settings.dry_run:
+            self._report(ref, Outcome.HELD, Reason.DRY_RUN, would_become(candidate))
+            self.settle(ref, ready=True)
+            return
         if live.keep:
             await self._let_go(ref, resource)
             return

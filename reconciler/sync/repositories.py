@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.config.models import ManifestProject
 from reconciler.git import objects
 from reconciler.git.credentials import Credentials
+from reconciler.git.directory import Directory
 from reconciler.git.errors import GitError
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Mirror, Revision
@@ -57,6 +58,24 @@ class Repositories:
     def source(self, project: ManifestProject, limits: FileLimits) -> Source:
         """The content of a project's repository."""
         return Source(self.mirror(project.url), self._cache, self._bodies, file_limit=limits.max_file_size)
+
+    def directory(self, path: Path, limits: FileLimits) -> Source:
+        """The content of a directory of this machine, as if it were a repository's."""
+        return Source(Directory(path), self._cache, self._bodies, file_limit=limits.max_file_size)
+
+    async def look_for(self, projects: Iterable[ManifestProject]) -> dict[str, Revision | GitError]:
+        """Where the ref of each project points now, by project id; one `look` for each repository."""
+        places: dict[Place, list[ManifestProject]] = {}
+        for project in projects:
+            places.setdefault(place_of(project), []).append(project)
+        found = await asyncio.gather(
+            *(self.look(place, [project.ref for project in its], {}) for place, its in places.items())
+        )
+        return {
+            project.id: revisions[project.ref]
+            for its, revisions in zip(places.values(), found, strict=True)
+            for project in its
+        }
 
     async def look(
         self, place: Place, specs: Iterable[RefSpec], known: Mapping[RefSpec, Revision]

@@ -45,6 +45,7 @@ from reconciler.sync.outcome import (
 from reconciler.sync.ownership import SCALER, FieldOwnership, Scalers
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
+from reconciler.sync.preview import Preview, PreviewPass
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.readiness import Readiness
 from reconciler.sync.recording import Recording
@@ -71,6 +72,8 @@ class Request:
     """Wait until all objects are ready, not only those that others need."""
     waiting: Callable[[ProjectReport], None] = lambda _report: None
     """Told how things are when all is sent and only waiting is left."""
+    preview: Preview | None = None
+    """Only find out what the run would do, into this; the project is one that writes nothing."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a newer request or the end of the service makes this one pointless."""
 
@@ -157,9 +160,8 @@ class Run:
         left = self.records.inventory.records.keys() - self.manifests.claimed
         if any(ref.kind in _CONTAINERS for ref in left):
             self.elsewhere = await self.parts.records.of_others(self.project.id)
-        everywhere = self.records.head is None and await self.parts.marked.names(
-            self.records.owner, self.kinds.discovery
-        )
+        missing = self.records.head is None and not self._are_records_unread
+        everywhere = missing and await self.parts.marked.names(self.records.owner, self.kinds.discovery)
         compared = await self._compare(everywhere=everywhere)
         if (damage := self._damage(compared)) and not everywhere:
             compared = await self._compare(everywhere=True)
@@ -183,11 +185,11 @@ class Run:
         decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
         # What nothing new may stand in for goes at once, the rest when the new is well.
         kept = await self._prune(decision.candidates, graph, work.staying)
-        if self.request.wait and not lost and not self._stopped:
+        if self._waits and not lost and not self._stopped:
             lost = await self._await_ready(compared.live)
             kept = await self._prune(kept, graph, work.staying)
         if not lost and not self._stopped:
-            self.leaving.report_kept(kept, waited=self.request.wait)
+            self.leaving.report_kept(kept, waited=self._waits)
         self.recording.gone(work.gone)
         complete = not lost and not self._stopped
         settled = self.recording.approved or not (work.candidates or compared.strays or compared.unread)
@@ -212,13 +214,25 @@ class Run:
             instance=self.parts.instance,
             records_namespace=self.parts.records_namespace,
         )
-        held = await taking.carry_out() if taking.is_due else ""
+        # Of records that could not be read nobody knows whether they are to be made.
+        due = taking.is_due and not self._are_records_unread
+        held = await taking.carry_out() if due else ""
         self.findings.notes += taking.notes
         return held
 
     @property
     def _stopped(self) -> bool:
         return self.request.stop.is_set()
+
+    @property
+    def _waits(self) -> bool:
+        """Nothing becomes ready of a dry-run."""
+        return self.request.wait and self.project.dry_run_strategy == "none"
+
+    @property
+    def _are_records_unread(self) -> bool:
+        """Only a preview goes on without them."""
+        return self.request.preview is not None and bool(self.request.preview.unrecorded)
 
     def _is_created(self, ref: ObjectRef, compared: Comparison) -> bool:
         return ref not in compared.live or ref not in self.records.inventory.records
@@ -249,6 +263,8 @@ class Run:
         marked = bool(compared.strays) or any(
             found.owner == self.records.owner for found in compared.live.values()
         )
+        if self._are_records_unread:
+            return ""  # which says nothing of what they hold
         if self.records.head is None and marked:
             return "the inventory is missing while objects with our mark exist"
         return self.records.inventory.damage
@@ -276,23 +292,16 @@ class Run:
 
     async def _apply(self, work: Plan, graph: order.Graph, compared: Comparison) -> ReconcilerError | None:
         live = compared.live
+        if self.request.preview is not None:
+            return await self._look(self.request.preview, work, graph, compared)
         steps = {step.wanted.manifest.ref: step for step in work.steps}
         records = self.records.inventory.records
         unchanged = {
             ref: Standing(self._resource(ref), records[ref].uid, live[ref].resource_version)
             for ref in work.unchanged
         }
-        acting = [
-            ref
-            for layer in graph.layers
-            for ref in layer
-            if (ref in steps or ref in unchanged) and ref not in graph.invalid
-        ]
-        going = set(acting)
-        bad = [ref for ref in {*self.findings.reports, *graph.invalid, *self.unusable} if ref not in going]
-        bad += _left_git(work)
         applying = ApplyPass(
-            Walk(acting, graph.needs, bad=bad),
+            self._walk(work, graph),
             steps,
             unchanged,
             cluster=self.parts.cluster,
@@ -320,10 +329,43 @@ class Run:
             self.findings.take(report)
         return applying.lost
 
+    def _walk(self, work: Plan, graph: order.Graph) -> Walk:
+        """Everything that is applied or unchanged, in its order; what is not well blocks."""
+        going = {*work.unchanged, *(step.wanted.manifest.ref for step in work.steps)} - graph.invalid.keys()
+        acting = [ref for layer in graph.layers for ref in layer if ref in going]
+        bad = [ref for ref in {*self.findings.reports, *graph.invalid, *self.unusable} if ref not in going]
+        return Walk(acting, graph.needs, bad=[*bad, *_left_git(work)])
+
+    async def _look(
+        self, preview: Preview, work: Plan, graph: order.Graph, compared: Comparison
+    ) -> ReconcilerError | None:
+        """In place of the applies: find out what they would do."""
+        looking = PreviewPass(
+            self._walk(work, graph),
+            {step.wanted.manifest.ref: step for step in work.steps},
+            existing=compared.live.keys(),
+            needs=graph.needs,
+            cluster=self.parts.cluster,
+            kinds=self.kinds,
+            manager=self.manager,
+            ownership=self.ownership,
+            declared=self._declared,
+            render=self._render,
+            readiness=self.parts.readiness,
+            stop=self.request.stop,
+            timings=self.parts.timings,
+            progress=self.findings.tell,
+        )
+        await looking.run()
+        for report in (*looking.reports.values(), *looking.blocked()):
+            self.findings.take(report)
+        preview.take(looking.changes, work, compared)
+        return looking.lost
+
     async def _await_ready(self, live: Mapping[ObjectRef, Live]) -> ReconcilerError | None:
         """Wait for all that was sent, or is as git has it, and of which nothing was heard yet."""
         sent = self.sent
-        if sent is None or self.project.dry_run_strategy != "none":
+        if sent is None:
             return None
         records = {**self.records.inventory.records, **sent.applied}
         waiting = {}
@@ -401,7 +443,7 @@ class Run:
     ) -> tuple[Candidate, ...]:
         if self._stopped:
             return tuple(candidates)
-        return await self.leaving.prune(candidates, graph, staying=staying, waited=self.request.wait)
+        return await self.leaving.prune(candidates, graph, staying=staying, waited=self._waits)
 
     def _prune_pass(
         self, walk: Walk, candidates: Mapping[ObjectRef, tuple[Candidate, Resource]]
@@ -417,6 +459,7 @@ class Run:
                 inventory=self.records.owner,
                 propagation=self.project.prune_propagation_policy,
                 timeout=self.project.prune_timeout,
+                dry_run=self.project.dry_run_strategy == "server",
             ),
             stop=self.request.stop,
             save=lambda: self._save((), pruning.gone, pruning.reports),

@@ -14,10 +14,15 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from reconciler.cluster.errors import Forbidden
 from reconciler.config.models import Configuration
 from reconciler.manifests.manifest import ManifestSet, Scope
+from reconciler.sync import marks
 from reconciler.sync.apply import Kinds
+from reconciler.sync.errors import RecordsUnusable
 from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.preview import Preview
+from reconciler.sync.records import ProjectRecords
 from reconciler.sync.run import Parts, Request, Run
 
 KINDS_AGE: Final = 60.0
@@ -54,15 +59,15 @@ class Runner:
         """These are all projects there are now: the others claim nothing any more."""
         self._parts.claims.retain(projects)
 
-    async def prepare(self, *, write: bool) -> None:
+    async def prepare(self, *, write: bool, preview: Preview | None = None) -> None:
         """What every run needs of the cluster; early, while git is asked, it costs no time of its own."""
-        await self._prepare(write=write)
+        await self._prepare(write=write, preview=preview)
 
-    async def _prepare(self, *, write: bool) -> tuple[Kinds, bytes]:
+    async def _prepare(self, *, write: bool, preview: Preview | None) -> tuple[Kinds, bytes]:
         async with self._setup:
             if self._kinds is None:
                 await self.refresh()
-            key = self._key or await self._parts.records.key()
+            key = self._key or await self._read_key(preview)
             if key is None and write:
                 await self._parts.records.prepare()
                 key = await self._parts.records.make_key()
@@ -71,6 +76,25 @@ class Runner:
             raise RuntimeError("refresh() leaves kinds")
         # A dry run where there is no key yet: any key does, since nothing was ever applied with one.
         return self._kinds, key or secrets.token_bytes()
+
+    async def _read_key(self, preview: Preview | None) -> bytes | None:
+        try:
+            return await self._parts.records.key()
+        except (Forbidden, RecordsUnusable) as error:
+            if preview is None:
+                raise
+            preview.unverified = str(error)
+            return None
+
+    async def _read_records(self, project: str, preview: Preview | None) -> ProjectRecords:
+        try:
+            return await self._parts.records.of(project)
+        except Forbidden as error:
+            if preview is None:
+                raise
+            preview.unrecorded = str(error)
+            name = marks.inventory_id(self._parts.instance, project)
+            return ProjectRecords(project=project, name=name, owner=name)
 
     async def run(self, request: Request) -> ProjectReport:
         """
@@ -89,9 +113,11 @@ class Runner:
 
     async def _run(self, request: Request) -> ProjectReport:
         dry = request.project.dry_run_strategy != "none"
-        kinds, key = await self._prepare(write=not dry)
+        kinds, key = await self._prepare(write=not dry, preview=request.preview)
         manifests = await self._read(request, kinds)
-        records = await self._parts.records.of(request.project.id)
+        if request.preview is not None:
+            request.preview.unclear = any(problem.ref is None for problem in manifests.problems)
+        records = await self._read_records(request.project.id, request.preview)
         if dry and not records.inventory.records:
             # What it would take over is only thought of, and must not be remembered.
             records = replace(records, versions=dict(records.versions))

@@ -1,21 +1,21 @@
 """
 From a revision to manifests: which files, what they decode to, and the bodies when needed.
 
-Reads the local mirror only, in threads (short and local). A file that was decoded once is
-never parsed again for its identities: the cache goes by blob id. Bodies are kept as JSON in
-a bounded cache, so that a first sync decodes each file once.
+Reads this disk only (the mirror, or a working directory), in threads (short and local). A file
+that was decoded once is never parsed again for its identities: the cache goes by blob id. Bodies
+are kept as JSON in a bounded cache, so that a first sync decodes each file once.
 """
 
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import orjson
 
 from reconciler.git.globs import FileLimits
-from reconciler.git.mirror import Mirror, Revision
+from reconciler.git.mirror import BlobFile, Revision
 from reconciler.manifests.cache import DecodeCache
 from reconciler.manifests.decode import Decoded, Problem, decode_with_texts
 from reconciler.manifests.manifest import Manifest, ManifestSet, Scope, assemble
@@ -63,11 +63,29 @@ class Bodies:
             return texts
 
 
+class Files(Protocol):
+    """Where files come from: a mirror, or a directory of this machine."""
+
+    def files(
+        self, revision: Revision, globs: Sequence[str], limits: FileLimits | None = None
+    ) -> tuple[BlobFile, ...]:
+        """All that the globs take, or GitError."""
+        ...
+
+    def read(self, blob: str, *, limit: int) -> bytes:
+        """The content that a file of the last `files` had."""
+        ...
+
+    def close(self) -> None:
+        """End what reads; the next read starts it again."""
+        ...
+
+
 class Source:
     """One manifest repository's content; `file_limit` in bytes."""
 
-    def __init__(self, mirror: Mirror, cache: DecodeCache, bodies_kept: Bodies, *, file_limit: int) -> None:
-        self._mirror = mirror
+    def __init__(self, files: Files, cache: DecodeCache, bodies_kept: Bodies, *, file_limit: int) -> None:
+        self._files = files
         self._cache = cache
         self._bodies = bodies_kept
         self._file_limit = file_limit
@@ -82,7 +100,7 @@ class Source:
         scope: Callable[[str, str, str], Scope],
     ) -> ManifestSet:
         """All that the revision declares below `globs`; GitError where the tree cannot be read whole."""
-        files = await asyncio.to_thread(self._mirror.files, revision, globs, limits)
+        files = await asyncio.to_thread(self._files.files, revision, globs, limits)
         abandoned = threading.Event()
         try:
             decoded = await asyncio.to_thread(
@@ -111,11 +129,11 @@ class Source:
         return {**known, **fresh}
 
     def _read(self, blob: str) -> bytes:
-        return self._mirror.read(blob, limit=self._file_limit)
+        return self._files.read(blob, limit=self._file_limit)
 
     def close(self) -> None:
-        """End what reads the mirror; the next read starts it again."""
-        self._mirror.close()
+        """End what reads the files; the next read starts it again."""
+        self._files.close()
 
     async def body(self, manifest: Manifest) -> dict[str, Any]:
         """The object as git has it."""

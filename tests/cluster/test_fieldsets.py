@@ -157,15 +157,40 @@ def test_other_text_is_no_pointer(text: str) -> None:
     [
         pytest.param({"f:spec": {"f:replicas": {}}}, [".spec.replicas"], id="a field"),
         pytest.param({"f:data": {".": {}, "f:a": {}}}, [".data"], id="a whole mapping"),
-        pytest.param(container(**{"f:image": {}}), [".spec.containers[name=web]"], id="a whole item"),
+        pytest.param(container(**{"f:image": {}}), ['.spec.containers[name="web"]'], id="a whole item"),
         pytest.param(
             {"f:spec": {"f:containers": {WEB: {"f:image": {}, "f:args": {}}}}},
-            [".spec.containers[name=web].image", ".spec.containers[name=web].args"],
+            ['.spec.containers[name="web"].image', '.spec.containers[name="web"].args'],
             id="fields of an item",
         ),
-        pytest.param({"f:annotations": {"f:a.b/c": {}}}, [".annotations[a.b/c]"], id="an odd name"),
-        pytest.param({"f:l": {'v:"x"': {}, "i:1": {}}}, ['.l["x"]', ".l[1]"], id="other lists"),
+        pytest.param({"f:annotations": {"f:a.b/c": {}}}, ['.annotations["a.b/c"]'], id="an odd name"),
+        pytest.param({"f:l": {'v:"x"': {}, "i:1": {}}}, ['.l[="x"]', ".l[1]"], id="other lists"),
     ],
 )
 def test_fields_are_shown_as_people_write_them(fields: dict[str, Any], want: list[str]) -> None:
     assert list(fieldsets.paths(fields)) == want
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "want"),
+    [
+        pytest.param({"a": 1, "b": 2}, {"f:a": {}}, {"b": 2}, id="a field"),
+        pytest.param(
+            {"a": {"b": 1, "c": 2}}, {"f:a": {"f:b": {}}}, {"a": {"c": 2}}, id="a field further down"
+        ),
+        pytest.param({"a": {"b": 1}}, {"f:a": {".": {}, "f:b": {}}}, {}, id="a map that is left empty"),
+        pytest.param({"a": {"b": 1}}, {"f:a": {"f:b": {}}}, {"a": {}}, id="a map that is not ours"),
+        pytest.param({"l": ["x", "y"]}, {"f:l": {'v:"x"': {}}}, {"l": ["y"]}, id="an item of a set"),
+        pytest.param(
+            {"c": [{"name": "web", "image": "1"}, {"name": "log", "image": "2", "args": []}]},
+            {"f:c": {WEB: {".": {}, "f:image": {}}, 'k:{"name":"log"}': {"f:args": {}}}},
+            {"c": [{"name": "log", "image": "2"}]},
+            id="items of a list",
+        ),
+        pytest.param({"a": 1}, {"f:b": {"f:c": {}}, "f:a": {".": {}}}, {}, id="what is not there"),
+    ],
+)
+def test_fields_are_taken_out_of_an_object(
+    body: dict[str, Any], fields: dict[str, Any], want: dict[str, Any]
+) -> None:
+    assert fieldsets.without(body, fields) == want

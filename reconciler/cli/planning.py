@@ -1,0 +1,69 @@
+"""
+Commands that say what would be done, and what is: plan, explain. Neither ever writes.
+"""
+
+import asyncio
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.options import CLUSTER, SOURCES, Log, LogLevel, collect_garbage, set_up_log, taking
+
+if TYPE_CHECKING:
+    from reconciler.service.options import Options
+
+
+class PlanOutput(StrEnum):
+    """How a plan is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+@taking(SOURCES, CLUSTER)
+def plan(
+    projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
+    *,
+    options: "Options",
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Branch, tag or whole commit id to read, instead of what each project follows."),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory to read instead of the one project's repository, committed or not.",
+            metavar="DIR",
+        ),
+    ] = None,
+    output: Annotated[
+        PlanOutput, typer.Option("--output", "-o", help="text, json, or markdown for a merge request.")
+    ] = PlanOutput.TEXT,
+    log_level: Log = LogLevel.ERROR,
+) -> None:
+    """
+    Show what a sync would do, field by field, and write nothing. Works with rights to read.
+
+    Exit code: 0 nothing to do, 1 changes, or something would be held, blocked or skipped, 2 an
+    error: something would fail, or could not be read, so that the plan may not be all.
+
+    Example: reconciler plan --config config.yaml --revision my-branch -o markdown my-group/apps
+    """
+    from reconciler.cli import diffview, render  # noqa: PLC0415
+    from reconciler.service.planning import plan_projects  # noqa: PLC0415
+
+    collect_garbage()
+    set_up_log(log_level)
+    planned = asyncio.run(plan_projects(options, only=tuple(projects or ()), revision=revision, path=path))
+    match output:
+        case PlanOutput.JSON:
+            render.print_json(diffview.document(planned))
+        case PlanOutput.MARKDOWN:
+            sys.stdout.write(diffview.markdown(planned))
+        case PlanOutput.TEXT:
+            diffview.print_text(planned)
+    raise typer.Exit(diffview.exit_code(planned))
