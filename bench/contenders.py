@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from bench.objects import Body, Objects, make
 LIMIT = 900.0  # s for one command; kubectl needs 37 s for 10,000 objects on two cores
 PROJECT = "bench"
 PREDECESSOR = "agentk"  # the old agent's field manager
+INVENTORY = "1-42"  # its inventory's id
 FLOOR = Path(__file__).with_name("floor.py")
 
 
@@ -79,8 +80,8 @@ class Reconciler:
         self._lab = lab
         self._run = ""
 
-    def begin(self, load: Load, run: str, **keys: str) -> tuple[str, ...]:
-        """A new instance with its own records, mirror and cache; `keys` go to its one project."""
+    def begin(self, load: Load, run: str) -> tuple[str, ...]:
+        """A new instance with its own records, mirror and cache."""
         self._run = run
         namespaces = (f"{run}-objects", f"{run}-records")
         for namespace in namespaces:
@@ -89,7 +90,6 @@ class Reconciler:
             "id": PROJECT,
             "url": self._lab.git.url(load.repository),
             "default_namespace": namespaces[0],
-            **keys,
         }
         self._home.mkdir()
         self._config.write_text(json.dumps({"gitops": {"manifest_projects": [project]}}))
@@ -123,13 +123,15 @@ class Reconciler:
 
 
 class Successor(Reconciler):
-    """The same, where another tool has applied the load before."""
+    """The same, where the old agent has applied the load before."""
 
-    def begin(self, load: Load, run: str, **keys: str) -> tuple[str, ...]:
-        """A new instance, and a namespace as the old agent leaves it."""
-        namespaces = super().begin(load, run, inventory_policy="adopt_all", **keys)
+    def begin(self, load: Load, run: str) -> tuple[str, ...]:
+        """A new instance, and a namespace as the old agent leaves it, with its inventory."""
+        namespaces = super().begin(load, run)
+        left = [_of_predecessor(body) for body in load.objects.bodies]
+        left.append(_inventory(namespaces[0], load.objects.bodies))
         bodies = self._lab.directory / f"{run}.jsonl"
-        bodies.write_text("".join(json.dumps(_of_predecessor(body)) + "\n" for body in load.objects.bodies))
+        bodies.write_text("".join(json.dumps(body) + "\n" for body in left))
         kubeconfig = self._lab.cluster.kubeconfig_for(LOOP)
         child.measure(
             [sys.executable, "-P", str(FLOOR), str(kubeconfig), namespaces[0], str(bodies), PREDECESSOR],
@@ -143,8 +145,20 @@ class Successor(Reconciler):
 def _of_predecessor(body: Body) -> Body:
     """An object with the mark that the old agent put on it."""
     metadata = body["metadata"]
-    annotations = {**metadata["annotations"], "config.k8s.io/owning-inventory": "1-42"}
+    annotations = {**metadata["annotations"], "config.k8s.io/owning-inventory": INVENTORY}
     return {**body, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _inventory(namespace: str, bodies: Iterable[Body]) -> Body:
+    """The old agent's list of these objects: one key each, without a value."""
+    labels = {"cli-utils.sigs.k8s.io/inventory-id": INVENTORY}
+    keys = {
+        f"{namespace}_{body['metadata']['name']}_{group}_{body['kind']}": ""
+        for body in bodies
+        for group in [body["apiVersion"].rpartition("/")[0]]
+    }
+    metadata = {"name": f"inventory-{INVENTORY}", "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys}
 
 
 class Kubectl:
