@@ -64,7 +64,7 @@ def test_the_map_has_the_layers_in_their_order():
 def test_every_runtime_dependency_has_one_door():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     packages = {re.split(r"[>=<]", text)[0].lower().replace("-", "_") for text in project["dependencies"]}
-    modules = {"gitpython": "git", "pyyaml": "yaml"}
+    modules = {"gitpython": "git", "pyyaml": "yaml", "python_jsonpath": "jsonpath"}
     # orjson reads and writes text and nothing else: any part may use it.
     assert {modules.get(name, name) for name in packages} - {"orjson"} == doors().keys()
 

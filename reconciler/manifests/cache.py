@@ -20,6 +20,7 @@ from typing import Any, Self
 import orjson
 
 from reconciler.manifests.decode import RULES, BoundRole, CustomKind, Decoded, Entry, Problem, Subject
+from reconciler.manifests.mutation import Written
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,7 @@ def _entry(found: dict[str, Any]) -> Entry:
         found["defines"] = CustomKind(**{**defines, "versions": tuple(defines["versions"])})
     if binds := found["binds"]:
         found["binds"] = BoundRole(**binds)
+    found["substitutions"] = tuple(Written(**one) for one in found["substitutions"])
     return Entry(**found)
 
 

@@ -14,16 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifests import canonical
+from reconciler.manifests import canonical, mutation
 from reconciler.manifests.errors import DecodeError, ManifestInvalid
 from reconciler.manifests.identity import split_api_version
 
 if TYPE_CHECKING:
     from reconciler.manifests.document import Document
 
-RULES = 4  # raise it when the same bytes decode to something else than before: old cache entries die
+RULES = 5  # raise it when the same bytes decode to something else than before: old cache entries die
 
-MUTATION = "config.kubernetes.io/apply-time-mutation"
 DEPENDS_ON = "config.kubernetes.io/depends-on"
 INVENTORY_ID = "cli-utils.sigs.k8s.io/inventory-id"
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -75,6 +74,7 @@ class Entry:
     defines: CustomKind | None
     inventory_id: str | None  # label of a cli-utils inventory object, which is not applied
     binds: BoundRole | None = None
+    substitutions: tuple[mutation.Written, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class Decoded:
 class _Declared:
     line: int
     body: dict[str, Any]
+    substitutions: tuple[mutation.Written, ...]
 
 
 def decode(data: bytes) -> Decoded:
@@ -188,10 +189,18 @@ def _checked(line: int, body: Any) -> _Declared | Problem:
         # With uid or resourceVersion the server refuses any apply but a lucky first one; what has a
         # deletionTimestamp is created dying.
         return Problem(line, f"metadata.{served[0]} is set by the API server", "remove it", subject)
-    if MUTATION in (body["metadata"].get("annotations") or {}):
+    try:
+        return _Declared(line, body, _substitutions(body))
+    except ManifestInvalid as error:
         # Applied as it stands, its placeholders would reach the cluster.
-        return Problem(line, f"{MUTATION} is not supported", "write the value into the manifest", subject)
-    return _Declared(line, body)
+        return Problem(line, error.what, error.mend, subject)
+
+
+def _substitutions(body: dict[str, Any]) -> tuple[mutation.Written, ...]:
+    annotations = body["metadata"].get("annotations") or {}
+    if mutation.MUTATION not in annotations:
+        return ()
+    return mutation.parse(annotations[mutation.MUTATION] or "")
 
 
 def _subject(body: dict[str, Any]) -> Subject:
@@ -276,6 +285,7 @@ def _entry(index: int, found: _Declared, digest: str) -> Entry:
         defines=_custom_kind(body),
         inventory_id=(metadata.get("labels") or {}).get(INVENTORY_ID) or None,
         binds=_bound_role(body),
+        substitutions=found.substitutions,
     )
 
 

@@ -3,7 +3,8 @@ The errors of this layer.
 
     ManifestError            a manifest that only a commit can mend: no retry helps
     ├── DecodeError          a text that is not YAML or JSON as we accept it; has a line
-    └── ManifestInvalid      a document that is no object we could apply
+    ├── ManifestInvalid      a document that is no object we could apply
+    └── SubstitutionFailed   a value that it takes from another object is not to be had (now)
 """
 
 from reconciler.errors import ReconcilerError
@@ -29,4 +30,11 @@ class ManifestInvalid(ManifestError):
     """A well-formed document that is no object we could apply; whoever catches it adds file and line."""
 
     def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what=what, where="", mend=mend)
+
+
+class SubstitutionFailed(ManifestError):
+    """A value could not be taken over from another object; whoever catches it knows which object wants it."""
+
+    def __init__(self, *, what: str, mend: str) -> None:
         super().__init__(what=what, where="", mend=mend)

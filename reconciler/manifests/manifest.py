@@ -24,6 +24,7 @@ from reconciler.manifests.decode import (
 )
 from reconciler.manifests.errors import ManifestInvalid
 from reconciler.manifests.identity import ObjectRef, split_api_version
+from reconciler.manifests.mutation import MUTATION, Substitution, Written
 from reconciler.manifests.order import parse_depends_on
 
 
@@ -53,7 +54,8 @@ class Manifest:
     """
     One object that git declares, without its body.
 
-    `depends_on` is what its annotation names, and the role of a binding if it is in the set.
+    `depends_on` is what its annotation names, the role of a binding if it is in the set, and
+    the sources of `substitutions`.
     """
 
     ref: ObjectRef
@@ -62,6 +64,7 @@ class Manifest:
     origin: Origin
     depends_on: tuple[ObjectRef, ...]
     defines: CustomKind | None
+    substitutions: tuple[Substitution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,7 @@ class _Assembly:
         self._claimed: set[ObjectRef] = set()
         self._places: defaultdict[ObjectRef, list[Origin]] = defaultdict(list)
         self._roles: dict[ObjectRef, ObjectRef] = {}
+        self._written: dict[ObjectRef, tuple[Written, ...]] = {}
 
     def add_problem(self, path: str, problem: Problem) -> None:
         ref = self._claim(problem.subject) if problem.subject else None
@@ -171,6 +175,8 @@ class _Assembly:
         except ManifestInvalid as error:
             self._report(origin, ref, error.what, error.mend)
         else:
+            if entry.substitutions:
+                self._written[ref] = entry.substitutions
             if entry.binds:
                 self._roles[ref] = _role_ref(ref, entry.binds)
             self._manifests.append(
@@ -187,8 +193,9 @@ class _Assembly:
                 count = len(self._inventories)
                 what = f"expecting zero or one inventory object, found {count}: also at {others}"
                 self._report(origin, None, what, "keep one of them")
+        single = [m for m in self._manifests if m.ref not in twice]
         return ManifestSet(
-            manifests=tuple(self._after_their_roles([m for m in self._manifests if m.ref not in twice])),
+            manifests=tuple(self._with_sources(self._after_their_roles(single))),
             problems=tuple(self._problems),
             unread=unread,
             inventory_objects=tuple(self._inventories),
@@ -205,6 +212,27 @@ class _Assembly:
                 yield replace(manifest, depends_on=(*manifest.depends_on, role))
             else:
                 yield manifest
+
+    def _with_sources(self, manifests: Iterable[Manifest]) -> Iterator[Manifest]:
+        # An object needs those that it takes values from.
+        for manifest in manifests:
+            taken = tuple(
+                self._substitution(manifest.ref, one) for one in self._written.get(manifest.ref, ())
+            )
+            if any(one.source == manifest.ref for one in taken):
+                what = f"invalid self-reference ({manifest.ref}) in {MUTATION}"
+                self._report(manifest.origin, manifest.ref, what, "name another object in sourceRef")
+                continue
+            sources = [one.source for one in taken if one.source not in manifest.depends_on]
+            needs = (*manifest.depends_on, *dict.fromkeys(sources))
+            yield replace(manifest, depends_on=needs, substitutions=taken) if taken else manifest
+
+    def _substitution(self, target: ObjectRef, one: Written) -> Substitution:
+        # Its source must be in the set, which tells whether the kind has namespaces.
+        outside = ObjectRef(one.group, one.kind, "", one.name)
+        inside = replace(outside, namespace=one.namespace or target.namespace)
+        source = outside if outside in self._places and not one.namespace else inside
+        return Substitution(source, one.version, one.source_path, one.target_path, one.token)
 
     def _claim(self, subject: Subject) -> ObjectRef:
         """The ref of an object, kept in `claimed` together with any other that may be meant."""

@@ -120,7 +120,8 @@ class ApplyPass(Pass):
     """
     One pass of applies; after `run` its `reports`, `applied` and `lost` tell what happened.
 
-    `declared` gives an object as git has it and `render` the JSON to send; `since` says from which
+    `declared` gives an object as git has it, `mark` its applied mark and `render` the JSON to send;
+    `since` says from which
     resourceVersion on events show what became of an object at this version. Objects of `standing`
     are not sent, only waited for.
     """
@@ -139,6 +140,7 @@ class ApplyPass(Pass):
         settings: Applying,
         ownership: FieldOwnership,
         declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
+        mark: Callable[[Step, Mapping[str, Any]], str],
         render: Callable[[Step, Mapping[str, Any]], bytes],
         since: Callable[[ObjectRef, str], str],
         stop: asyncio.Event,
@@ -160,6 +162,7 @@ class ApplyPass(Pass):
         self._settings = settings
         self._ownership = ownership
         self._declared = declared
+        self._mark = mark
         self._render = render
         self._since_version = since
         self._progress = progress
@@ -168,9 +171,13 @@ class ApplyPass(Pass):
 
     def at_once(self, ref: ObjectRef) -> bool:
         """Nothing is sent for an unchanged object; it is only waited for, if need be."""
-        known = self._standing.get(ref)
-        if known is None:
+        if ref in self._steps or ref not in self._standing:
             return False
+        self._stand(ref)
+        return True
+
+    def _stand(self, ref: ObjectRef) -> None:
+        known = self._standing[ref]
         if ref not in self.reports:
             self._report(ObjectReport(ref=ref, outcome=Outcome.UNCHANGED))
         if self._readiness.is_current(ref, known.uid, known.resource_version):
@@ -178,7 +185,6 @@ class ApplyPass(Pass):
             self.settle(ref, ready=True)
         else:
             self._wait_or_settle(ref, known)
-        return True
 
     async def act(self, ref: ObjectRef) -> None:
         """Apply the object."""
@@ -188,6 +194,9 @@ class ApplyPass(Pass):
             manifest.api_version, ref.kind, ref=ref
         )
         declared = await self._declared(step)
+        if step.settled and self._mark(step, declared) == step.settled:
+            self._stand(ref)
+            return
         began = asyncio.get_running_loop().time()
         body = self._render(step, declared)
         pointers = ignored(ref, declared)

@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.cluster.errors import ClusterError
 from reconciler.errors import ReconcilerError
+from reconciler.manifests.errors import SubstitutionFailed
 from reconciler.manifests.identity import ObjectRef
 
 SCHEMA = "reconciler/v1"
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     MANIFEST_INVALID = "ManifestInvalid"
     DEPENDENCY_INVALID = "DependencyInvalid"
     DEPENDENCY = "Dependency"
+    SUBSTITUTION_FAILED = "SubstitutionFailed"
     NOT_OURS = "NotOurs"
     OWNED_BY_ANOTHER = "OwnedByAnother"
     TERMINATING = "Terminating"
@@ -58,8 +60,13 @@ class Reason(StrEnum):
 
 
 def reason_of(error: ReconcilerError) -> str:
-    """The one word for an error that failed an object: of the API layer its own, else git's."""
-    return error.reason if isinstance(error, ClusterError) else Reason.SOURCE_UNREADABLE
+    """The one word for an error that failed an object: of the API layer its own."""
+    match error:
+        case ClusterError():
+            return error.reason
+        case SubstitutionFailed():
+            return Reason.SUBSTITUTION_FAILED
+    return Reason.SOURCE_UNREADABLE
 
 
 BAD = frozenset({Outcome.FAILED, Outcome.BLOCKED, Outcome.SKIPPED})

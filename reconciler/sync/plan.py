@@ -68,6 +68,8 @@ class Step:
     why: str
     live: Live | None = None
     """What it is applied to; None where nothing is there."""
+    settled: str = ""
+    """The object's mark where all else agrees: nothing is sent if its values turn out to be the same."""
 
     @property
     def adopts(self) -> bool:
@@ -143,6 +145,7 @@ def plan(
     their inventories; `definition_of` names the CustomResourceDefinition that an object's kind
     would come from.
     """
+    wanted = tuple(wanted)
     steps: list[Step] = []
     unchanged: list[ObjectRef] = []
     refusals: list[Refusal] = []
@@ -165,6 +168,7 @@ def plan(
                 refusals.append(decision)
             case None:
                 unchanged.append(want.manifest.ref)
+    _follow_sources(wanted, steps, unchanged, live)
     left = _left(
         declared,
         records=records,
@@ -189,6 +193,29 @@ def applies_to(
 ) -> bool:
     """Whether the plan may hold an apply to this object: what else a run needs of it is to be kept."""
     return isinstance(_decide(want, record, live, inventory, policy, heir), Step)
+
+
+def _follow_sources(
+    wanted: Iterable[Wanted], steps: list[Step], unchanged: list[ObjectRef], live: Mapping[ObjectRef, Live]
+) -> None:
+    """Look again at objects that take values from what is about to be applied."""
+    changing = {step.wanted.manifest.ref for step in steps}
+    waiting = [want for want in wanted if want.manifest.substitutions and want.manifest.ref not in changing]
+    found = True
+    while found:
+        found = False
+        for want in tuple(waiting):
+            ref = want.manifest.ref
+            source = next((s.source for s in want.manifest.substitutions if s.source in changing), None)
+            if source is None or ref not in unchanged:
+                continue
+            unchanged.remove(ref)
+            waiting.remove(want)
+            steps.append(
+                Step(wanted=want, why=f"takes values of {source}", live=live[ref], settled=live[ref].applied)
+            )
+            changing.add(ref)
+            found = True
 
 
 def _decide(

@@ -51,6 +51,7 @@ from reconciler.sync.readiness import Readiness
 from reconciler.sync.recording import Recording
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
+from reconciler.sync.substituting import Substituting, digest_of
 from reconciler.sync.takeover import TakeOver
 from reconciler.sync.walk import Walk
 
@@ -123,6 +124,8 @@ class Run:
         )
         self.declared = {m.ref: m for m in manifests.manifests}
         self.unusable = manifests.claimed - self.declared.keys()
+        self.values = Substituting(parts.cluster, kinds, request.source)
+        self.digests: dict[ObjectRef, str] = {}
         self.sent: ApplyPass | None = None
         self.claimed: Mapping[ObjectRef, str] = {}
         self.elsewhere: Mapping[ObjectRef, str] = {}
@@ -160,6 +163,9 @@ class Run:
         left = self.records.inventory.records.keys() - self.manifests.claimed
         if any(ref.kind in _CONTAINERS for ref in left):
             self.elsewhere = await self.parts.records.of_others(self.project.id)
+        for manifest in self.manifests.manifests:
+            if manifest.substitutions:
+                self.digests[manifest.ref] = await self.values.digest(manifest)
         missing = self.records.head is None and not self._are_records_unread
         everywhere = missing and await self.parts.marked.names(self.records.owner, self.kinds.discovery)
         compared = await self._compare(everywhere=everywhere)
@@ -240,7 +246,10 @@ class Run:
     # -- compare ---------------------------------------------------------------------
 
     def _mark(self, manifest: Manifest) -> str:
-        return marks.applied_mark(self.key, manifest.ref, manifest.api_version, manifest.digest)
+        return self._mark_with(manifest, self.digests.get(manifest.ref, manifest.digest))
+
+    def _mark_with(self, manifest: Manifest, digest: str) -> str:
+        return marks.applied_mark(self.key, manifest.ref, manifest.api_version, digest)
 
     async def _compare(self, *, everywhere: bool = False) -> Comparison:
         return await compare(
@@ -296,14 +305,14 @@ class Run:
             return await self._look(self.request.preview, work, graph, compared)
         steps = {step.wanted.manifest.ref: step for step in work.steps}
         records = self.records.inventory.records
-        unchanged = {
+        standing = {
             ref: Standing(self._resource(ref), records[ref].uid, live[ref].resource_version)
-            for ref in work.unchanged
+            for ref in (*work.unchanged, *(ref for ref, step in steps.items() if step.settled))
         }
         applying = ApplyPass(
             self._walk(work, graph),
             steps,
-            unchanged,
+            standing,
             cluster=self.parts.cluster,
             kinds=self.kinds,
             readiness=self.parts.readiness,
@@ -315,6 +324,7 @@ class Run:
             ),
             ownership=self.ownership,
             declared=self._declared,
+            mark=self._mark_of,
             render=self._render,
             since=partial(_since, compared),
             stop=self.request.stop,
@@ -386,6 +396,7 @@ class Run:
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
             ownership=self.ownership,
             declared=self._declared,
+            mark=self._mark_of,
             render=self._render,
             since=lambda _ref, _version: "",
             stop=self.request.stop,
@@ -416,8 +427,8 @@ class Run:
         manifest = self.declared[ref]
         return self.kinds.discovery.find(ref.group, split_api_version(manifest.api_version)[1], ref.kind)
 
-    async def _declared(self, step: Step) -> dict[str, Any]:
-        return await self.request.source.body(step.wanted.manifest)
+    async def _declared(self, step: Step) -> Mapping[str, Any]:
+        return await self.values.body(step.wanted.manifest)
 
     async def _declared_scalers(self, namespace: str) -> list[dict[str, Any]]:
         return [
@@ -426,6 +437,10 @@ class Run:
             if (ref.group, ref.kind, ref.namespace) == (*SCALER, namespace)
         ]
 
+    def _mark_of(self, step: Step, declared: Mapping[str, Any]) -> str:
+        manifest = step.wanted.manifest
+        return self._mark_with(manifest, digest_of(manifest, declared))
+
     def _render(self, step: Step, declared: Mapping[str, Any]) -> bytes:
         return marks.render(
             declared,
@@ -433,7 +448,7 @@ class Run:
             instance=self.parts.instance,
             project=self.project.id,
             inventory=self.records.owner,
-            applied=step.wanted.mark,
+            applied=self._mark_of(step, declared),
         )
 
     # -- prune -------------------------------------------------------------------------
