@@ -71,10 +71,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("text", "reason", "line"), HOSTILE)
 def test_hostile_text_is_refused_soon(text, reason, line):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(DecodeError, match=reason) as caught:
         list(load_documents(text.encode()))
-    assert time.perf_counter() - started < SOON
+    assert time.process_time() - started < SOON
     if line is not None:
         assert caught.value.line == line
     assert len(str(caught.value)) < 500

@@ -169,9 +169,9 @@ def test_duplicates_name_each_other():
 
 
 def test_many_duplicates_stay_short_and_fast():
-    started = time.perf_counter()
+    started = time.process_time()
     found = put_together("---\n".join([CONFIG] * 3000))
-    assert time.perf_counter() - started < 10, "less than a second when idle"
+    assert time.process_time() - started < 10, "less than a second when idle"
     assert len(found.problems) == 3000
     assert found.problems[-1].what == "ConfigMap home/c is also declared at f0.yaml:1 and 2998 more"
 

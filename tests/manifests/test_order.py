@@ -190,9 +190,9 @@ SCALE = 10_000
     ],
 )
 def test_ten_thousand_objects_are_ordered_soon(given):
-    started = time.perf_counter()
+    started = time.process_time()
     graph = build(given)
-    assert time.perf_counter() - started < 5, "a tenth of a second when idle; quadratic work takes minutes"
+    assert time.process_time() - started < 5, "a tenth of a second when idle; quadratic work takes minutes"
     assert len(graph.order) + len(graph.invalid) == len(given)
 
 
