@@ -193,7 +193,8 @@ def test_applied_but_not_recorded_costs_one_patch(installation: Installation) ->
     installation.sync()
     # As if the process had died between the apply and the write of what it got back.
     installation.api.patch(installation.path("configmaps", installation.inventory_id + "-0"), {"data": shard})
-    installation.api.patch(installation.path("configmaps", installation.inventory_id), {"data": head})
+    data = {"recent": None, **head}
+    installation.api.patch(installation.path("configmaps", installation.inventory_id), {"data": data})
     with installation.recorded() as requests:
         report = installation.sync()
     assert requests.of_objects == ["patch configmaps/a"], report
