@@ -21,6 +21,7 @@ from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
 from reconciler.errors import ReconcilerError
 from reconciler.git.errors import GitError, MirrorDamaged
+from reconciler.manifests.errors import ManifestError
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.readiness import Listening, Readiness, Seen
 from reconciler.sync.walk import Walk
@@ -114,7 +115,7 @@ class Pass(ABC):
         """Read an object again: what was heard of it may be older than our own write."""
 
     @abstractmethod
-    def failed(self, ref: ObjectRef, error: ClusterError | GitError) -> None:
+    def failed(self, ref: ObjectRef, error: ClusterError | GitError | ManifestError) -> None:
         """Note that the act failed."""
 
     @abstractmethod
@@ -215,7 +216,7 @@ class Pass(ABC):
             # Nothing more can be read of git, and what was sent is to be finished and recorded.
             self.lost = error
             self.settle(ref, ready=False)
-        except (ClusterError, GitError) as error:
+        except (ClusterError, GitError, ManifestError) as error:
             self.failed(ref, error)
             self.settle(ref, ready=False)
             self._count_silence(error)
