@@ -1,8 +1,12 @@
 """Globs take the files that the GitLab agent took; the tables are those of its own tests."""
 
+import itertools
+import re
 import time
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from reconciler.git.errors import BadGlob, LimitExceeded
 from reconciler.git.globs import (
@@ -230,3 +234,128 @@ def test_bad_glob_does_not_meet_files_outside_its_directory() -> None:
 )
 def test_hidden_is_about_directories(path: str, want: bool) -> None:
     assert is_hidden(path) is want
+
+
+def test_a_hundred_globs_on_ten_thousand_deep_files_are_within_the_budget() -> None:
+    paths = [
+        f"area{n % 7}/region{n % 13}/cluster{n % 29}/apps/service{n % 101}/deploy/team{n % 200}-{n}.yaml"
+        for n in range(10_000)
+    ]
+    assert len(taken(paths, *(f"**/team{n}-*.yaml" for n in range(100)))) == 5_000
+
+
+def test_hostile_globs_on_hostile_files_end_with_the_budget() -> None:
+    """Each step of the expressions is counted at its worst, so that no names make them slow."""
+    paths = ["a" * 250 + f"/{n}/" + "/".join(["a" * 250] * 5) for n in range(3_000)]
+    began = time.process_time()
+    with pytest.raises(LimitExceeded, match="matching the globs takes too long"):
+        taken(paths, *("**/*" + "a" * 30 + f"b*{n}" for n in range(100)))
+    assert time.process_time() - began < 10
+
+
+# -- regular expressions -----------------------------------------------------------------
+
+
+GLOB_PARTS = st.sampled_from(
+    [
+        *"ab.*?/{},[]^-\\",
+        "/",
+        "*",
+        "**",
+        "***",
+        "**/",
+        "[a-b]",
+        "[^a]",
+        "[b-a]",
+        "[+-9]",
+        "{a,b}",
+        "{,a}",
+        "{*,b}",
+    ]
+)
+GLOBS = st.lists(GLOB_PARTS, max_size=10).map("".join)
+NAMES = st.text("ab.-^,{]\n", min_size=1, max_size=4)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+
+
+@pytest.mark.parametrize(
+    "glob",
+    [
+        *[
+            "*",
+            "**",
+            "a/**",
+            "**/a",
+            "**/a/**/b",
+            "**/**/a",
+            "a/*/b",
+            "a*b",
+            "a*a",
+            "ab*ba",
+            "a*b*c",
+            "*ab*c",
+            "a**",
+            "**a",
+        ],
+        *["[+-9]", "a[+-9]b", "[^a]", "a[^b]c", "*[a-b]", "?", "a?", "*?", "?*", "*a", "*ab", "*aab"],
+        *["{a,b}", "{a,ab}c", "*{a,b}", "{a*,b}c", "{,a}", "a{,b}", "{,a}{,b}", "{,a}*", "{*,a}", "a/{,b}/c"],
+        *["**/{a,b}*.{a,b}", "**/a/b", "**/a/**", "a/b", "a,b", "a}b", "a]b", "a-b", "a^b", "[.]a", "a.b"],
+    ],
+)
+def test_expression_takes_what_the_matcher_takes_of_short_paths(glob: str) -> None:
+    compiled = compile_glob(glob)
+    assert compiled.expression
+    names = ["".join(name) for size in (1, 2, 3) for name in itertools.product("ab.", repeat=size)]
+    names += ["a/b", "a,b", "a}b", "a]b", "a-b", "a^b", "abc", "aab", "aaab", "abab", "acb", "bac", "a\nb"]
+    paths = names + [f"{one}/{two}" for one in ("a", "b", "ab") for two in names]
+    paths += [f"{one}/{two}/{three}" for one in "ab" for two in ("a", "b", "ba") for three in ("a", "b", "c")]
+    expression = re.compile(compiled.expression.text)
+    assert [p for p in paths if expression.fullmatch(p)] == [p for p in paths if matches(compiled, p)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(GLOBS, st.lists(PATHS, min_size=1, max_size=4))
+def test_expression_takes_what_the_matcher_takes(text: str, paths: list[str]) -> None:
+    glob = compile_glob(text)
+    assume(glob.expression is not None)
+    for path in paths:
+        by_expression = re.fullmatch(glob.expression.text, path) is not None if glob.expression else None
+        assert by_expression == matches(glob, path), f"{text!r} on {path!r}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(GLOBS, PATHS)
+def test_file_outside_of_the_listed_directory_is_not_taken(text: str, path: str) -> None:
+    """An expression does not look where its glob lists: whatever it takes lies there."""
+    glob = compile_glob(text)
+    assume(glob.expression is not None)
+    if taken([path], text):
+        below = "" if glob.directory == "." else f"{glob.directory}/"
+        assert path.startswith(below)
+        assert glob.recursive or "/" not in path[len(below) :]
+
+
+@pytest.mark.parametrize(
+    ("glob", "translated"),
+    [
+        (DEFAULT_GLOB, True),
+        ("**/team1-*.yaml", True),
+        ("/apps/*/overlays/{test,live}/**/*.{yaml,yml}", True),
+        ("a/**", True),
+        ("a?[0-9][^x]*-*.y*ml", True),
+        pytest.param("a/{b/c,d}", False, id="a slash in braces"),
+        pytest.param("a*{,b}", False, id="a star before what may be empty"),
+        pytest.param("a***", False, id="three stars at the end, which are not empty"),
+        pytest.param(r"a\*", False, id="quoted"),
+        pytest.param("a[", False, id="a bad spot"),
+        pytest.param("{a,b}" * 7, False, id="more alternatives than are worth it"),
+    ],
+)
+def test_which_globs_become_expressions(glob: str, translated: bool) -> None:
+    assert (compile_glob(glob).expression is not None) is translated
+
+
+def test_bad_glob_counts_where_no_glob_before_it_took_the_file() -> None:
+    assert taken(["a/x"], "**/x", "a/[", "a/*") == ["a/x"]
+    with pytest.raises(BadGlob):
+        taken(["a/x"], "**/y", "a/[", "a/*")
