@@ -14,7 +14,7 @@ import ssl
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,10 @@ class Fault:
     """
     What a server does instead of its work.
 
-    kind: `stall`, `cut`, `drip` (1 byte/s), each after `after` bytes of the answer's body (None:
-    before its headers); `garbage`, `empty`, `endless` (a pack without end), `status` (`code`),
-    `redirect` (`to`). `on` names the requests that are hit: `refs` (the first GET, or all of
-    ssh), `ls-refs`, `fetch`.
+    kind: `stall`, `cut`, `drip` (1 byte/s), each after `after` bytes of the answer (over http:
+    of its body, None: before its headers); `garbage`, over ssh after `after` bytes, too; `empty`;
+    over http also `endless` (a pack without end), `status` (`code`), `redirect` (`to`). `on` names
+    the requests whose answers are hit: `refs` (the greeting), `ls-refs`, `fetch`.
     """
 
     kind: str
@@ -43,6 +43,9 @@ class Fault:
     after: int | None = None
     code: int = 500
     to: str = ""
+
+
+NOISE = b"\x00\xffthis is not git\n" * 50
 
 
 class LoopThread:
@@ -123,7 +126,7 @@ class HttpServer:
             case Fault("empty"):
                 return web.Response(status=200)
             case Fault("garbage"):
-                return web.Response(body=b"\x00\xffthis is not git\n" * 50, content_type=_content_type(kind))
+                return web.Response(body=NOISE, content_type=_content_type(kind))
             case Fault("endless"):
                 return await self._endless(request, body)
         return await self._backend(request, body, fault)
@@ -231,6 +234,7 @@ class SshServer:
         self.fault: Fault | None = None
         self._root = root
         self._thread = thread
+        self._never = asyncio.Event()  # held here, or a task that waits for it would be collected
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         client = asyncssh.generate_private_key("ssh-ed25519")
         self.identity: bytes = client.export_private_key()
@@ -259,19 +263,6 @@ class SshServer:
         await self._server.wait_closed()
 
     async def _serve(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-        self.counts["refs"] += 1
-        fault = self.fault
-        if fault and fault.kind == "garbage":
-            process.stdout.write(b"welcome to this server, have a nice day\n" * 20)
-            process.exit(0)
-        elif fault and fault.kind == "empty":
-            process.exit(0)
-        elif fault and fault.after is None:
-            await asyncio.Event().wait()
-        else:
-            process.exit(await self._upload_pack(process, fault))
-
-    async def _upload_pack(self, process: "asyncssh.SSHServerProcess[bytes]", fault: Fault | None) -> int:
         path = (process.command or "").partition(" ")[2].strip("'")
         child = await asyncio.create_subprocess_exec(
             "git",
@@ -284,30 +275,84 @@ class SshServer:
         )
         assert child.stdin
         assert child.stdout
-        feeding = asyncio.ensure_future(_pump(process.stdin.read, child.stdin))
-        left = fault.after if fault else None
+        answer = _Answer(process, self.fault, self.counts, never=self._never)
+        asking = asyncio.ensure_future(answer.hear(child.stdin))
         try:
             while chunk := await child.stdout.read(65536):
-                process.stdout.write(chunk if left is None else chunk[:left])
-                left = None if left is None else left - len(chunk)
-                if left is not None and left <= 0:
-                    if fault and fault.kind == "stall":
-                        await asyncio.Event().wait()
-                    return 1
-            return await child.wait()
+                await answer.say(chunk)
+            process.exit(await child.wait())
+        except _Over:
+            pass
         finally:
-            feeding.cancel()
+            asking.cancel()
             if child.returncode is None:
                 child.kill()
                 await child.wait()
 
 
-async def _pump(read: Callable[[int], Coroutine[Any, Any, bytes]], into: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, asyncssh.Error):
-        while chunk := await read(65536):
-            into.write(chunk)
-            await into.drain()
-        into.close()
+class _Over(Exception):
+    """A fault has ended the session."""
+
+
+class _Answer:
+    """One session of ssh: which request is being answered, how far, and where a fault strikes."""
+
+    def __init__(
+        self,
+        process: "asyncssh.SSHServerProcess[bytes]",
+        fault: Fault | None,
+        counts: Counter[str],
+        *,
+        never: asyncio.Event,
+    ) -> None:
+        self._process = process
+        self._fault = fault
+        self._never = never
+        self._counts = counts
+        self._turn_to("refs")
+
+    def _turn_to(self, kind: str) -> None:
+        self._counts[kind] += 1
+        hit = self._fault is not None and kind in self._fault.on
+        self._left = (self._fault.after or 0) if self._fault and hit else None
+
+    async def hear(self, server: asyncio.StreamWriter) -> None:
+        """Pass on what the client asks."""
+        with contextlib.suppress(ConnectionError, asyncssh.Error):
+            while asked := await self._process.stdin.read(65536):
+                for kind in ("ls-refs", "fetch"):  # a client sends each of them in one piece
+                    if b"command=" + kind.encode() in asked:
+                        self._turn_to(kind)
+                server.write(asked)
+                await server.drain()
+            server.close()
+
+    async def say(self, chunk: bytes) -> None:
+        """Pass on what the server answers, up to where the fault strikes."""
+        if self._left is None or len(chunk) < self._left:
+            self._process.stdout.write(chunk)
+            self._left = None if self._left is None else self._left - len(chunk)
+        else:
+            self._process.stdout.write(chunk[: self._left])
+            await self._strike(chunk[self._left :])
+
+    async def _strike(self, rest: bytes) -> None:
+        match self._fault:
+            case Fault("cut"):
+                self._process.channel.get_connection().abort()
+            case Fault("drip"):
+                for byte in rest:
+                    self._process.stdout.write(bytes([byte]))
+                    await asyncio.sleep(1)
+            case Fault("garbage"):
+                # In place of all that was to come, so that it is met where content is expected, too.
+                self._process.stdout.write(NOISE * (1 + len(rest) // len(NOISE)))
+                self._process.exit(0)
+            case Fault("empty"):
+                self._process.exit(0)
+            case _:
+                await self._never.wait()  # until the loop is stopped
+        raise _Over
 
 
 class SilentServer:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 from reconciler.git.credentials import Credentials, check_url
@@ -177,14 +178,30 @@ def _write(private: Path, name: str, content: bytes) -> Path:
 def _private_directory() -> Iterator[Path]:
     base = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     _remove_left_behind(base)
-    path = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=base))
+    path, lock = _made_and_held(base)
     try:
-        # Held for as long as we live: a directory nobody holds was left by a process that was killed.
-        with open(os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield path
+        yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        lock.close()
+
+
+def _made_and_held(base: Path) -> tuple[Path, IO[bytes]]:
+    """
+    A new directory, and its lock: held for as long as we live, since a directory that nobody holds
+    was left by a process that was killed. One that was taken for such before we held it is given up.
+    """
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=base))
+        lock = open(os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "wb")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody removes it at this moment
+            lock.close()
+            continue
+        if (path / "lock").exists():
+            return path, lock
+        lock.close()
 
 
 def _remove_left_behind(base: Path) -> None:
@@ -196,4 +213,4 @@ def _remove_left_behind(base: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
-            continue  # held by a living process, or just being made or removed
+            continue  # held by a living process, or just being removed

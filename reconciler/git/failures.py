@@ -131,13 +131,13 @@ _ROWS: tuple[tuple[str, type[GitError], str, str], ...] = (
         "nothing of them is used; run `git fsck` in the repository on the server",
     ),
     (
-        r"curl 18|transfer closed|RPC failed; (curl|HTTP/2)|Connection reset",
+        r"curl 18|transfer closed|RPC failed; (curl|HTTP/2)|Connection reset|closed by remote host",
         SourceUnreachable,
         "the server ended the connection in the middle",
         AGAIN,
     ),
     (
-        r"protocol error|bad line length|invalid server response|not valid: |bad pack header|"
+        r"protocol error|bad line length|invalid (server|ls-refs) response|not valid: |bad pack header|"
         r"expected (flush|packfile|'|acknowledgments|ACK)|unexpected (line|end)|unknown object format",
         SourceUnreachable,
         "the server's answer is not the git protocol",

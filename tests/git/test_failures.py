@@ -42,6 +42,8 @@ SAID = [
     ("fatal: unable to access 'https://h/r/': server certificate verification failed.", SourceUnreachable),
     ("error: RPC failed; curl 56 Recv failure\nfatal: expected 'packfile'", SourceUnreachable),
     ("fatal: the remote end hung up unexpectedly\nfatal: early EOF", SourceUnreachable),
+    ("Connection to h closed by remote host.\nfatal: expected flush after ref listing", SourceUnreachable),
+    ("fatal: invalid ls-refs response: 018e11", SourceUnreachable),
     ("error: object 1234: zeroPaddedFilemode\nfatal: fsck error in packed object", SourceCorrupt),
     ("fatal: write error: No space left on device\nfatal: index-pack failed", LocalFailure),
     ("fatal: write error: File too large\nfatal: index-pack failed", LocalFailure),

@@ -23,7 +23,9 @@ from reconciler.git.refs import RefSpec
 from tests.fix_git import Fault, HttpServer, LoopThread, Repository, SilentServer, SshServer
 
 SHORT = GitDeadlines(connect=1.5, idle=1.5, total=3.5)
+REFS = ("ls-refs",)
 FETCH = ("fetch",)
+MID_PACK = 5_000  # bytes of some 20,000; words about its progress come first
 
 
 @pytest.fixture
@@ -58,12 +60,14 @@ ENDED = "the server ended the connection in the middle"
 HTTP_FAULTS = [
     pytest.param(Fault("stall"), SourceUnreachable, NO_ANSWER, id="stalls at once"),
     pytest.param(Fault("stall", after=0), SourceUnreachable, NO_ANSWER, id="stalls after the headers"),
-    pytest.param(Fault("stall", on=FETCH, after=600), SourceUnreachable, SILENT, id="stalls in mid-pack"),
+    pytest.param(
+        Fault("stall", on=FETCH, after=MID_PACK), SourceUnreachable, SILENT, id="stalls in mid-pack"
+    ),
     pytest.param(Fault("stall", on=FETCH), SourceUnreachable, SILENT, id="stalls before the pack"),
-    pytest.param(Fault("drip", on=FETCH, after=600), SourceUnreachable, "", id="1 byte/s in mid-pack"),
+    pytest.param(Fault("drip", on=FETCH, after=MID_PACK), SourceUnreachable, "", id="1 byte/s in mid-pack"),
     pytest.param(Fault("drip", after=0), SourceUnreachable, NO_ANSWER, id="1 byte/s from the start"),
     pytest.param(Fault("cut"), SourceUnreachable, ENDED, id="cut at once"),
-    pytest.param(Fault("cut", on=FETCH, after=600), SourceUnreachable, ENDED, id="cut in mid-pack"),
+    pytest.param(Fault("cut", on=FETCH, after=MID_PACK), SourceUnreachable, ENDED, id="cut in mid-pack"),
     pytest.param(Fault("garbage"), SourceUnreachable, NOT_GIT, id="garbage for refs"),
     pytest.param(Fault("garbage", on=("ls-refs",)), SourceUnreachable, NOT_GIT, id="garbage for ls-refs"),
     pytest.param(Fault("garbage", on=FETCH), SourceUnreachable, NOT_GIT, id="garbage for the pack"),
@@ -95,16 +99,31 @@ async def test_faulty_http_server(
     assert len(mirror.files(await follow(mirror), ("*.yaml",))) == 2
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        pytest.param(Fault("stall"), NO_ANSWER, id="stalls at once"),
-        pytest.param(Fault("stall", after=10), "", id="stalls in the list of refs"),
-        pytest.param(Fault("garbage"), NOT_GIT, id="garbage"),
-        pytest.param(Fault("empty"), ENDED, id="empty answer"),
-        pytest.param(Fault("cut", after=10), ENDED, id="cut"),
-    ],
-)
+SSH_FAULTS = [
+    pytest.param(Fault("stall"), NO_ANSWER, id="stalls at once"),
+    pytest.param(Fault("stall", after=10), NO_ANSWER, id="stalls in the greeting"),
+    pytest.param(Fault("stall", on=REFS, after=10), SILENT, id="stalls in the list of refs"),
+    pytest.param(Fault("stall", on=FETCH), SILENT, id="stalls before the pack"),
+    pytest.param(Fault("stall", on=FETCH, after=MID_PACK), SILENT, id="stalls in mid-pack"),
+    pytest.param(Fault("drip"), NO_ANSWER, id="1 byte/s from the start"),
+    pytest.param(Fault("drip", on=REFS, after=10), SILENT, id="1 byte/s in the list of refs"),
+    pytest.param(Fault("drip", on=FETCH, after=MID_PACK), "", id="1 byte/s in mid-pack"),
+    pytest.param(Fault("garbage"), NOT_GIT, id="garbage at once"),
+    pytest.param(Fault("garbage", on=REFS), NOT_GIT, id="garbage for the list of refs"),
+    pytest.param(Fault("garbage", on=REFS, after=10), NOT_GIT, id="garbage in the list of refs"),
+    pytest.param(Fault("garbage", on=FETCH), NOT_GIT, id="garbage for the pack"),
+    pytest.param(
+        Fault("garbage", on=FETCH, after=MID_PACK), "sent objects that are broken", id="garbage in mid-pack"
+    ),
+    pytest.param(Fault("empty"), ENDED, id="empty answer"),
+    pytest.param(Fault("empty", on=FETCH), ENDED, id="empty pack"),
+    pytest.param(Fault("cut"), ENDED, id="cut at once"),
+    pytest.param(Fault("cut", on=REFS, after=10), ENDED, id="cut in the list of refs"),
+    pytest.param(Fault("cut", on=FETCH, after=MID_PACK), ENDED, id="cut in mid-pack"),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), SSH_FAULTS)
 async def test_faulty_ssh_server(
     repo: Repository, ssh_server: SshServer, tmp_path: Path, fault: Fault, words: str
 ) -> None:
@@ -112,11 +131,14 @@ async def test_faulty_ssh_server(
     mirror = Mirror(f"{ssh_server.url}/repo.git", root=tmp_path / "mirrors", deadlines=SHORT)
     repo.commit({"a.yaml": "good"})
     good = await follow(mirror, key)
+    repo.commit({"a.yaml": "new", "b.yaml": random_text(20_000)})
     ssh_server.fault = fault
     error = await fails(mirror, key)
-    assert type(error) is SourceUnreachable
+    assert type(error) is SourceUnreachable, str(error)
     assert words in error.what
     assert still_reads(mirror, good)
+    ssh_server.fault = None
+    assert len(mirror.files(await follow(mirror, key), ("*.yaml",))) == 2
     mirror.close()
 
 

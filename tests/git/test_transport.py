@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -32,6 +33,12 @@ SHAPES = tuple(
     text.encode()
     for text in (CANARY, quote(CANARY, safe=""), base64.b64encode(f"me:{CANARY}".encode()).decode())
 )
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Private files of these tests alone: /dev/shm has those of every process on the machine."""
+    monkeypatch.setattr(command, "MEMORY", tmp_path_factory.mktemp("memory"))
 
 
 @pytest.fixture
@@ -281,6 +288,17 @@ async def test_errors_never_show_a_secret(
     while shown:
         assert not leaks([repr(shown).encode(), str(shown).encode()])
         shown = shown.__cause__ or shown.__context__
+
+
+def test_calls_that_begin_together_do_not_remove_each_others_files() -> None:
+    """Each looks for what a killed process left; a lock belongs to an open file, so threads do."""
+
+    def begin(_: int) -> bool:
+        with command.access(None, None) as how:
+            return how.directory.is_dir()
+
+    with ThreadPoolExecutor(8) as callers:
+        assert all(callers.map(begin, range(400)))
 
 
 async def test_secrets_left_by_a_killed_process_are_removed(
