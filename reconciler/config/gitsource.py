@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 _AGENT_NAME = re.compile(
     r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 )  # the old agent's rule, and no path can hide in it
+AGENTS = ".gitlab/agents"
+CONFIG_FILE = "config.yaml"
+AGENT_NAME_RULE = "use at most 63 lower-case letters, digits and hyphens"
+
+
+def is_agent_name(name: str) -> bool:
+    """Can `--agent-name` name it?"""
+    return _AGENT_NAME.fullmatch(name) is not None
 
 
 def agent_file(agent: str) -> str:
     """The path of an agent's configuration in its repository; `config.yml` is never looked at."""
-    return f".gitlab/agents/{agent}/config.yaml"
+    return f"{AGENTS}/{agent}/{CONFIG_FILE}"
 
 
 async def no_credentials() -> "Credentials | None":
@@ -59,11 +67,11 @@ class GitSource:
         credentials: "Callable[[], Awaitable[Credentials | None]]" = no_credentials,
         forget: Callable[[], None] = nothing_kept,
     ) -> None:
-        if not _AGENT_NAME.fullmatch(agent):
+        if not is_agent_name(agent):
             raise ConfigError(
                 what="this is not the name of an agent",
                 where="--agent-name",
-                mend="use at most 63 lower-case letters, digits and hyphens",
+                mend=AGENT_NAME_RULE,
             )
         self._mirror = mirror
         self._path = agent_file(agent)

@@ -13,8 +13,8 @@ from reconciler.config import fields, keys, models, urls
 from reconciler.config.errors import Path
 from reconciler.config.explain import Finding
 from reconciler.errors import shown_name
-from reconciler.git.errors import RefInvalid, SourceRefused
-from reconciler.git.globs import FileLimits
+from reconciler.git.errors import BadGlob, RefInvalid, SourceRefused
+from reconciler.git.globs import FileLimits, check_glob
 from reconciler.git.refs import RefSpec
 from reconciler.git.urls import parse_url
 
@@ -223,10 +223,16 @@ def _url(
 
 def _check_paths(entry: Entry, around: Surroundings) -> list[Finding]:
     count, limit = len(entry.keys.paths), around.limits.max_paths
-    if count <= limit:
-        return []
-    what = f"maximum number of GitOps paths per manifest project is {limit}, but {count} was requested"
-    return [Finding(entry.at("paths"), what, "join globs with {a,b}, or raise limits.max_paths")]
+    found = []
+    if count > limit:
+        what = f"maximum number of GitOps paths per manifest project is {limit}, but {count} was requested"
+        found.append(Finding(entry.at("paths"), what, "join globs with {a,b}, or raise limits.max_paths"))
+    for position, path in enumerate(entry.keys.paths):
+        try:
+            check_glob(path.glob)
+        except BadGlob as bad:
+            found.append(Finding(entry.at("paths", position, "glob"), bad.what, bad.mend))
+    return found
 
 
 def _check_dependencies(

@@ -2,15 +2,16 @@
 Check configurations on disk, without a cluster and without a network.
 
 For `reconciler validate` and for a config repository's own pipeline. In a directory it
-finds what the service would find: `.gitlab/agents/*/config.yaml`, else `config.yaml`.
+finds what the service would find: `.gitlab/agents/*/config.yaml`, else `config.yaml`; and
+what looks like a configuration there, and never would be found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.config.errors import ConfigInvalid
 from reconciler.config.filesource import read_file
-from reconciler.config.gitsource import agent_file
+from reconciler.config.gitsource import AGENT_NAME_RULE, AGENTS, CONFIG_FILE, agent_file, is_agent_name
 from reconciler.config.models import ConfigProject, Configuration
 from reconciler.config.parse import parse
 from reconciler.config.source import Content, Missing
@@ -39,10 +40,27 @@ def validate(
     """
     if not path.is_dir():
         return (_check(path, config_project, allow_local=allow_local),)
-    files = sorted(path.glob(agent_file("*")))
-    if files:
-        return tuple(_check(f, config_project or THIS_REPOSITORY, allow_local=allow_local) for f in files)
-    return (_check(path / "config.yaml", config_project, allow_local=allow_local),)
+    agents = sorted(each for each in (path / AGENTS).glob("*") if each.is_dir())
+    if agents:
+        own = config_project or THIS_REPOSITORY
+        return tuple(_check_agent(agent, own, allow_local=allow_local) for agent in agents)
+    return (_check(path / CONFIG_FILE, config_project, allow_local=allow_local),)
+
+
+def _check_agent(directory: Path, config_project: ConfigProject, *, allow_local: bool) -> Checked:
+    file = directory / CONFIG_FILE
+    if not file.exists():
+        wrong = file.with_suffix(".yml").exists()
+        mend = (
+            "rename config.yml" if wrong else "add it (an empty file runs nothing), or remove the directory"
+        )
+        problem = f"{directory}: there is no {CONFIG_FILE}, the only file that is read; {mend}"
+        return Checked(file=str(file), configuration=None, problems=(problem,))
+    checked = _check(file, config_project, allow_local=allow_local)
+    if is_agent_name(directory.name):
+        return checked
+    problem = f"{directory}: this is not the name of an agent, --agent-name cannot give it; {AGENT_NAME_RULE}"
+    return replace(checked, configuration=None, problems=(problem, *checked.problems))
 
 
 def _check(path: Path, config_project: ConfigProject | None, *, allow_local: bool) -> Checked:

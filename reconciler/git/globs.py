@@ -17,7 +17,8 @@ its rules, odd ones included, are those of that version:
 Every question is answered once per pattern rest and text rest, so that no pattern takes
 exponential time, and a budget bounds the polynomial. That is too slow for many globs on many
 files, so `select` has what globregex.py can translate matched by regular expressions, to the
-same result. objects.py lists the files, mirror.py brings both together.
+same result. globparts.py reads braces and classes, objects.py lists the files, mirror.py brings
+all together.
 """
 
 import itertools
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from reconciler.git.errors import BadGlob, LimitExceeded
+from reconciler.git.globparts import BadPattern, alternatives, class_end, class_takes, why_never
 from reconciler.git.globregex import Expression, join, translate
 
 DEFAULT_GLOB = "**/*.{yaml,yml,json}"
@@ -44,7 +46,6 @@ _META = re.compile(r"[*?\[\]{}\\]")
 _NESTING = re.compile(r"\*+|\{")
 # A slash behind a backslash is quoted; which backslashes quote each other is not looked at, as there.
 _SLASH = re.compile(r"(?<!\\)/")
-_CLASS_END = re.compile(r"(?<!\\)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,6 @@ class Selection:
     """The files that at least one glob took, sorted by path, each once."""
 
     files: tuple[TreeFile, ...]
-
-
-class BadPattern(ValueError):
-    """Matching arrived at a spot of the pattern that means nothing."""
 
 
 @dataclass(slots=True)
@@ -135,6 +132,17 @@ def compile_glob(glob: str) -> Glob:
         recursive="/" in rest or "[" in rest or "**" in rest,
         expression=translate(pattern),
     )
+
+
+def check_glob(glob: str) -> None:
+    """Raise `BadGlob` for a glob that is too long, too wild, or can match no path at all."""
+    why = why_never(compile_glob(glob).pattern)
+    if why:
+        raise BadGlob(
+            what=f"no file can match this glob: {why}",
+            where=f"glob {glob}",
+            mend="write the path from the root of the repository; a backslash quotes what means itself",
+        )
 
 
 def matches(glob: Glob, path: str, budget: Budget | None = None) -> bool:
@@ -285,8 +293,8 @@ class _Matching:
             if head == "{":
                 return self._braces(pattern[at + 1 :], name[position:])
             if head == "[":
-                end = _class_end(pattern, at + 1)
-                if not _class_takes(pattern[at + 1 : end], character):
+                end = class_end(pattern, at + 1)
+                if not class_takes(pattern[at + 1 : end], character):
                     return None
                 at = end + 1
                 continue
@@ -319,7 +327,7 @@ class _Matching:
         return None
 
     def _braces(self, inside: str, name: str) -> tuple[str, ...] | None:
-        options, rest = _alternatives(inside)
+        options, rest = alternatives(inside)
         found = [self.component(option + rest, name) for option in options]
         hits = [rests for rests in found if rests is not None]
         return tuple(dict.fromkeys(rest for rests in hits for rest in rests)) if hits else None
@@ -340,59 +348,5 @@ def _may_be_empty(pattern: str) -> bool:
         return True
     if pattern[0] != "{":
         return False
-    options, rest = _alternatives(pattern[1:])
+    options, rest = alternatives(pattern[1:])
     return _may_be_empty(rest) and any(_may_be_empty(option) for option in options)
-
-
-def _alternatives(inside: str) -> tuple[list[str], str]:
-    """Split what follows a `{` into its options and what follows the matching `}`."""
-    options: list[str] = []
-    depth, start, quoted = 1, 0, False
-    for at, character in enumerate(inside):
-        if quoted:
-            quoted = False
-        elif character == "\\":
-            quoted = True
-        elif character == "{":
-            depth += 1
-        elif character == "," and depth == 1:
-            options.append(inside[start:at])
-            start = at + 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return [*options, inside[start:at]], inside[at + 1 :]
-    raise BadPattern("a { is not closed")
-
-
-def _class_end(pattern: str, start: int) -> int:
-    # Cut, so that the bracket itself cannot be taken for a quoting backslash's neighbour.
-    end = _CLASS_END.search(pattern[start:])
-    if end is None:
-        raise BadPattern("a [ is not closed")
-    return start + end.start()
-
-
-def _class_takes(inside: str, character: str) -> bool:
-    if not inside:
-        raise BadPattern("[] holds nothing")
-    negated = inside[0] == "^"
-    at, hit = int(negated), False
-    while at < len(inside):
-        low, at = _class_character(inside, at)
-        high = low
-        if inside[at : at + 1] == "-":
-            high, at = _class_character(inside, at + 1)
-        hit = hit or low <= character <= high
-    return hit != negated
-
-
-def _class_character(inside: str, at: int) -> tuple[str, int]:
-    """One character of a class, quoted or not, and where the next one is."""
-    if inside[at : at + 1] == "-":
-        raise BadPattern("a - in [ ] stands where a character is wanted")
-    if inside[at : at + 1] == "\\":
-        at += 1
-    if at >= len(inside):
-        raise BadPattern("a [ ] ends too early")
-    return inside[at], at + 1

@@ -114,6 +114,12 @@ def test_equals_the_empty_configuration(text):
         pytest.param("paths: []", "paths", ("**/*.{yaml,yml,json}",), id="empty list is the default"),
         pytest.param("paths: null", "paths", ("**/*.{yaml,yml,json}",), id="null list is the default"),
         pytest.param("default_namespace: ''", "default_namespace", "default", id="empty namespace"),
+        pytest.param(
+            "paths: [{glob: '{a,[}'}, {glob: .dir/x}]",
+            "paths",
+            ("{a,[}", ".dir/x"),
+            id="globs of which a part means nothing",
+        ),
         pytest.param("prune: false", "prune", False, id="explicit false is respected"),
         pytest.param("prune: null", "prune", True, id="null prune is the default"),
         pytest.param("dry_run_strategy: ''", "dry_run_strategy", "none", id="empty strategy"),
@@ -188,6 +194,24 @@ def test_a_key_means(keys, attribute, want):
         ),
         pytest.param(
             "paths: [{glob: ''}]", "paths[0].glob: value length must be at least 1 bytes", id="empty glob"
+        ),
+        pytest.param(
+            "paths: [{glob: 'a/['}]", "paths[0].glob: no file can match this glob: a [ is not closed", id="["
+        ),
+        pytest.param(
+            "paths: [{glob: 'a'}, {glob: '../b'}]",
+            "paths[1].glob: no file can match this glob: a component `..` is in no path",
+            id="glob that leaves the repository",
+        ),
+        pytest.param(
+            f"paths: [{{glob: {'a' * 1025}}}]",
+            "paths[0].glob: a glob has 1025 characters, the limit is 1024",
+            id="endless glob",
+        ),
+        pytest.param(
+            f"paths: [{{glob: '{'*a' * 101}'}}]",
+            "paths[0].glob: a glob has 101 stars and braces, the limit is 100",
+            id="too many wildcards",
         ),
         pytest.param("paths: [{}]", "paths[0].glob: this key is required", id="path without glob"),
         pytest.param(

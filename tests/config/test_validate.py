@@ -50,6 +50,42 @@ def test_a_directory_with_a_plain_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param(
+            "prod/config.yml",
+            "there is no config.yaml, the only file that is read; rename config.yml",
+            id="yml",
+        ),
+        pytest.param(
+            "prod/README.md", "there is no config.yaml, the only file that is read; add it", id="missing"
+        ),
+        pytest.param(
+            "Prod/config.yaml", "this is not the name of an agent, --agent-name cannot give it", id="name"
+        ),
+        pytest.param(
+            "a_b/config.yaml", "use at most 63 lower-case letters, digits and hyphens", id="another name"
+        ),
+    ],
+)
+def test_configuration_that_is_never_read_is_a_problem(clone, file, said):
+    path = clone / ".gitlab" / "agents" / file
+    path.parent.mkdir()
+    path.write_text(GOOD)
+    others = {".gitlab/agents/bad/config.yaml", ".gitlab/agents/good/config.yaml"}
+    (got,) = (each for each in validate(clone) if not each.file.endswith(tuple(others)))
+    assert got.configuration is None
+    (problem,) = got.problems
+    assert problem.startswith(f"{path.parent}: ")
+    assert said in problem
+
+
+def test_files_beside_the_agents_are_none(clone):
+    (clone / ".gitlab" / "agents" / ".gitkeep").touch()
+    assert len(validate(clone)) == 2
+
+
+@pytest.mark.parametrize(
     "name", [pytest.param("", id="empty directory"), pytest.param("x.yaml", id="no such file")]
 )
 def test_nothing_to_check_is_a_problem(tmp_path, name):

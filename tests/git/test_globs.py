@@ -1,5 +1,6 @@
 """Globs take the files that the GitLab agent took; the tables are those of its own tests."""
 
+import contextlib
 import itertools
 import re
 import time
@@ -17,6 +18,7 @@ from reconciler.git.globs import (
     FileLimits,
     TreeFile,
     check_count,
+    check_glob,
     compile_glob,
     is_hidden,
     matches,
@@ -143,6 +145,9 @@ MATCHES = [
 ]
 
 
+MATCHING = [pattern for pattern, _, want in (getattr(row, "values", row) for row in MATCHES) if want]
+
+
 @pytest.mark.parametrize(("pattern", "path", "want"), MATCHES)
 def test_match(pattern: str, path: str, want: bool) -> None:
     assert matches(compile_glob(pattern), path) is want
@@ -205,6 +210,84 @@ def test_endless_pattern_is_refused(pattern: str) -> None:
         compile_glob(pattern)
 
 
+GLOB_PARTS = st.sampled_from(
+    [
+        *"ab.*?/{},[]^-\\",
+        "/",
+        "*",
+        "**",
+        "***",
+        "**/",
+        "[a-b]",
+        "[^a]",
+        "[b-a]",
+        "[+-9]",
+        "{a,b}",
+        "{,a}",
+        "{*,b}",
+    ]
+)
+GLOBS = st.lists(GLOB_PARTS, max_size=10).map("".join)
+NAMES = st.text("ab.-^,{]\n", min_size=1, max_size=4)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+
+
+NEVER = [
+    *[
+        "[]a]",
+        "[-]",
+        "[x-]",
+        "[-x]",
+        "[a-b-c]",
+        "[",
+        "[^",
+        "[^bc",
+        "\\",
+        "a[",
+        "ab{c,d}[",
+        "{a,b",
+        "a/[",
+        "**/[",
+    ],
+    *[
+        "a/**/[-]",
+        "a*[",
+        "a?{b",
+        "/",
+        "//a",
+        "a//b",
+        "a/",
+        "./*.yaml",
+        "a/./b",
+        "..",
+        "../x",
+        "a/../b",
+        "*/../x",
+    ],
+]
+
+
+@pytest.mark.parametrize("glob", NEVER)
+def test_glob_that_can_match_nothing_is_told_before_any_file_is_met(glob: str) -> None:
+    with pytest.raises(BadGlob, match="no file can match"):
+        check_glob(glob)
+
+
+@pytest.mark.parametrize("glob", [*MATCHING, DEFAULT_GLOB, ".dir/*", "..a", "a/...", "*{[]}"])
+def test_glob_that_may_match_passes(glob: str) -> None:
+    check_glob(glob)
+
+
+@settings(max_examples=300, deadline=None)
+@given(GLOBS, PATHS)
+def test_glob_that_is_refused_matches_nothing(text: str, path: str) -> None:
+    with contextlib.suppress(BadGlob):
+        check_glob(text)
+        return
+    with contextlib.suppress(BadGlob):
+        assert not taken([path], text)
+
+
 def test_file_of_two_globs_counts_once() -> None:
     limits = FileLimits(max_files=2)
     assert taken(["b.yaml", "a.yaml"], "*.yaml", "a*", limits=limits) == ["a.yaml", "b.yaml"]
@@ -254,28 +337,6 @@ def test_hostile_globs_on_hostile_files_end_with_the_budget() -> None:
 
 
 # -- regular expressions -----------------------------------------------------------------
-
-
-GLOB_PARTS = st.sampled_from(
-    [
-        *"ab.*?/{},[]^-\\",
-        "/",
-        "*",
-        "**",
-        "***",
-        "**/",
-        "[a-b]",
-        "[^a]",
-        "[b-a]",
-        "[+-9]",
-        "{a,b}",
-        "{,a}",
-        "{*,b}",
-    ]
-)
-GLOBS = st.lists(GLOB_PARTS, max_size=10).map("".join)
-NAMES = st.text("ab.-^,{]\n", min_size=1, max_size=4)
-PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
 
 @pytest.mark.parametrize(
