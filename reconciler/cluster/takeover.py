@@ -45,7 +45,7 @@ class Heir:
 
     def follows(self, owner: Owner) -> bool:
         """Whether an entry is to become ours."""
-        if (owner.manager, owner.operation) == (self.manager, APPLY):
+        if owner.manager == RELEASED or (owner.manager, owner.operation) == (self.manager, APPLY):
             return False
         return (
             owner.manager in self.names
@@ -84,6 +84,10 @@ class Ownership:
     def fields_of(self, manager: str) -> Fields:
         """What a manager has applied; empty if nothing."""
         return next((_fields(entry) for entry in self.entries if _is_apply_of(entry, manager)), {})
+
+    def version_of(self, manager: str) -> str:
+        """The API version in which a manager applies; "" if it does not."""
+        return next((str(e.get("apiVersion")) for e in self.entries if _is_apply_of(e, manager)), "")
 
     def others(self, manager: str) -> Iterable[tuple[str, Fields]]:
         """Whoever owns fields beside our applies; writers of subresources too."""

@@ -17,7 +17,15 @@ import orjson
 
 from reconciler.cluster import fieldsets, takeover
 from reconciler.cluster.client import Cluster
-from reconciler.cluster.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
+from reconciler.cluster.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ServerFault,
+    Unreachable,
+)
 from reconciler.cluster.fieldsets import Fields
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.takeover import Heir, Ownership
@@ -27,6 +35,7 @@ from reconciler.sync.live import live_of, with_managed
 from reconciler.sync.plan import Live, told_predecessors
 
 _TRIES: Final = 5  # a busy controller may write in between each time
+_PAUSE: Final = 0.2  # s before a look at what a lost or failed request has done
 _SHOWN: Final = 5  # fields in one message
 _REPLICAS: Final = "/spec/replicas"
 SCALER: Final = ("autoscaling", "HorizontalPodAutoscaler")
@@ -41,7 +50,8 @@ class Settled:
     taken: str = ""
     """From whom fields were taken over, as a sentence."""
     fields: Fields = field(default_factory=dict)
-    """What we owned, without `kept`."""
+    """What we owned, without `kept`, in `version`."""
+    version: str = ""
     kept: Fields = field(default_factory=dict)
     """What left git and whose live value stays."""
     why: str = ""
@@ -50,7 +60,9 @@ class Settled:
     def notes(self, metadata: Mapping[str, Any], manager: str) -> tuple[str, ...]:
         """What to tell about fields that left git and are still there; `metadata` as the apply left it."""
         now = Ownership(tuple(metadata.get("managedFields") or ()))
-        left = fieldsets.minus(self.fields, now.fields_of(manager))
+        # In another version fields have other names: what seems to have left is only called otherwise.
+        same = now.version_of(manager) == self.version
+        left = fieldsets.minus(self.fields, now.fields_of(manager)) if same else {}
         return self.told(left, now.others(manager))
 
     def told(self, left: Fields, others: Iterable[tuple[str, Fields]]) -> tuple[str, ...]:
@@ -154,9 +166,11 @@ class FieldOwnership:
                 await self._cluster.json_patch(
                     resource, ref.namespace, ref.name, ops, field_manager=self._heir.manager
                 )
-            except (Conflict, Invalid, Unreachable) as error:
-                # Written in between, also kubectl's annotation taken off; or by us, and the answer got lost.
-                last: ClusterError = error
+            except (Conflict, Invalid) as error:
+                last: ClusterError = error  # written in between; Invalid if kubectl's annotation is gone
+            except (Unreachable, ServerFault) as error:
+                last = error  # it may have been written all the same: only a look can tell
+                await asyncio.sleep(_PAUSE)
             else:
                 return settled
             seen, live = live, await self._again(resource, ref, live)
@@ -212,7 +226,8 @@ class FieldOwnership:
             # Whoever owns a field beside us keeps it where it is.
             kept = fieldsets.minus(kept, others)
         after = takeover.released(ours, manager, kept)
-        return after, Settled(names, fieldsets.minus(fields, kept), kept, why)
+        version = ours.version_of(manager)
+        return after, Settled(names, fieldsets.minus(fields, kept), version, kept, why)
 
     async def _kept(
         self, ref: ObjectRef, left: Fields, body: Body, ignore: Sequence[str]

@@ -56,6 +56,11 @@ def test_who_is_followed(manager: str, operation: str, client_side: bool, want: 
     assert HEIR.follows(Owner(manager, operation, "v1", client_side)) is want
 
 
+def test_what_was_released_is_never_taken_back() -> None:
+    """It would be released again, and so on in each run."""
+    assert not Heir(US, "reconciler:", frozenset({RELEASED})).follows(Owner(RELEASED, "Apply", "v1"))
+
+
 def test_nobody_further_is_followed_unless_named() -> None:
     for operation in ("Apply", "Update"):
         assert not Heir(US, "reconciler:").follows(Owner("argocd-controller", operation, "v1", True))

@@ -136,6 +136,92 @@ def test_claim_whose_spec_cannot_change_is_taken_over(
     assert adopting.get("persistentvolumeclaims", "data")["spec"] == before["spec"]
 
 
+POD = {"containers": [{"name": "web", "image": "web:1"}]}
+APP = {"app": "x"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        pytest.param(
+            "apps/v1/statefulsets",
+            manifest(
+                "apps/v1",
+                "StatefulSet",
+                "x",
+                spec={
+                    "serviceName": "x",
+                    "selector": {"matchLabels": APP},
+                    "template": {"metadata": {"labels": APP}, "spec": POD},
+                },
+            ),
+            id="StatefulSet",
+        ),
+        pytest.param(
+            "batch/v1/jobs",
+            manifest("batch/v1", "Job", "x", spec={"template": {"spec": {**POD, "restartPolicy": "Never"}}}),
+            id="Job",
+        ),
+        pytest.param("pods", manifest("v1", "Pod", "x", spec=POD), id="Pod"),
+        pytest.param(
+            "policy/v1/poddisruptionbudgets",
+            manifest(
+                "policy/v1",
+                "PodDisruptionBudget",
+                "x",
+                spec={"minAvailable": 1, "selector": {"matchLabels": APP}},
+            ),
+            id="PodDisruptionBudget",
+        ),
+    ],
+)
+def test_defaults_that_client_side_apply_owned_stay(
+    adopting: Installation, predecessor: Predecessor, kind: str, body: dict[str, Any]
+) -> None:
+    """They leave with the take-over and are set to the same by the server, also where they may not change."""
+    predecessor.created(kind, body)
+    before = adopting.api.until(
+        adopting.path(kind, "x"),
+        lambda found: bool(found.get("status")) and (kind != "pods" or "nodeName" in found["spec"]),
+    )
+    adopting.commit({"x.yaml": body})
+    report = adopting.sync(wait=False)
+    after = adopting.get(kind, "x")
+    assert outcomes(report) == {"x": "updated"}, report
+    assert after["spec"] == before["spec"]
+    assert after["metadata"].get("generation") == before["metadata"].get("generation") or kind == "pods"
+    assert KUBECTL not in managers(after)
+
+
+def scaler(version: str, **spec: Any) -> dict[str, Any]:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}
+    whole = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9, **spec}
+    return manifest(f"autoscaling/{version}", "HorizontalPodAutoscaler", "x", spec=whole)
+
+
+def test_what_was_applied_in_another_version_is_taken_over(
+    adopting: Installation, predecessor: Predecessor
+) -> None:
+    """Its entry is renamed as it is; the server compares the two versions itself."""
+    old = scaler("v1", maxReplicas=7)
+    old["metadata"]["labels"] = {"gone": "1"}
+    predecessor.applied("autoscaling/v1/horizontalpodautoscalers", old)
+    adopting.commit({"x.yaml": scaler("v2")})
+    found = take_over(adopting, "x", kind="autoscaling/v2/horizontalpodautoscalers")
+    assert found["spec"]["maxReplicas"] == 9
+    assert "gone" not in found["metadata"]["labels"]
+    assert managers(found) == {US: "Apply"}
+
+
+def test_owners_in_two_versions_are_not_mixed(adopting: Installation, predecessor: Predecessor) -> None:
+    predecessor.applied("autoscaling/v2/horizontalpodautoscalers", scaler("v2"))
+    predecessor.edited("autoscaling/v1/horizontalpodautoscalers", scaler("v1", maxReplicas=7))
+    adopting.commit({"x.yaml": scaler("v2", maxReplicas=5)})
+    found = take_over(adopting, "x", kind="autoscaling/v2/horizontalpodautoscalers")
+    assert found["spec"]["maxReplicas"] == 5
+    assert managers(found) == {US: "Apply", KUBECTL: "Update"}
+
+
 @pytest.mark.parametrize(
     ("manager", "before"),
     [("kustomize-controller", "applied"), ("argocd-controller", "created"), ("helm", "created")],
