@@ -4,7 +4,7 @@ Whether a project that has no inventory yet takes over one that the old agent le
 Pure. The old agent's inventory is a ConfigMap whose keys are references; its label holds an
 id out of numbers that git does not know, so it is found by what it lists. Exactly one that
 fits is taken; whatever leaves a doubt holds the project, and `inventory_id` decides. A key
-that cannot be read is named, never guessed. oldagent.py reads and marks, takeover.py joins.
+that cannot be read is named, never guessed. oldagent.py reads and marks, importer.py joins.
 """
 
 import re
@@ -188,7 +188,7 @@ def choose_named(named: str, found: Sequence[OldInventory], asking: Asking, *, m
 def choose(found: Sequence[OldInventory], asking: Asking) -> Decision:
     """The one inventory that lists objects of this project and of no other."""
     if mine := [its for its in found if its.imported_by == asking.by]:
-        # Marked by a run that was killed before it had recorded anything.
+        # Our records were lost.
         return choose_named(mine[0].id, found, asking, must_exist=True)
     declared, elsewhere = asking.declared, asking.elsewhere.keys()
     listing = [its for its in found if its.refs or its.malformed]

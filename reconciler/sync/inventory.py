@@ -23,7 +23,7 @@ from reconciler.sync.errors import RecordsTooNew
 
 SCHEMA: Final = 2
 _READABLE: Final = frozenset({1, SCHEMA})
-"""1 knew no `owner`, `imported` and `recent`; the next write of the head makes it the newest."""
+"""1 knew no `owner`, `imported`, `importing` and `recent`; the next write of the head makes it the newest."""
 SHARD_BYTES: Final = 256 * 1024
 _FILL_BYTES = 248 * 1024  # of new lines; the rest is room for keys and metadata
 _FULL_LINE = 90  # bytes that uid, hash and time add to a line once the object exists
@@ -106,6 +106,8 @@ class Head:
     """What the objects' owner annotation says, where that is not the head's own name."""
     imported: str = ""
     """Uid of the old agent's inventory that this one was made of."""
+    importing: str = ""
+    """The same while it is not all recorded yet."""
     commit: str = ""
     """Of the last run that was carried out whole, and `state` is what it found."""
     ref: str = ""
@@ -316,6 +318,7 @@ def format_head(head: Head) -> dict[str, str]:
         "instance": head.instance,
         **({"owner": head.owner} if head.owner else {}),
         **({"imported": head.imported} if head.imported else {}),
+        **({"importing": head.importing} if head.importing else {}),
         "commit": head.commit,
         "ref": head.ref,
         "state": head.state,
@@ -359,6 +362,7 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
         instance=data.get("instance", ""),
         owner=data.get("owner", ""),
         imported=data.get("imported", ""),
+        importing=data.get("importing", ""),
         commit=data.get("commit", ""),
         ref=data.get("ref", ""),
         state=data.get("state", ""),

@@ -248,7 +248,8 @@ def _decide(
 def _why_apply(want: Wanted, record: Record | None, live: Live, heir: Heir) -> str:
     """Why an object of ours has to be applied again; "" when everything agrees."""
     if record is None or not record.uid:
-        return "applied but not recorded"
+        # What was imported with the old agent's inventory carries its owner mark, and none of ours.
+        return "applied but not recorded" if live.applied else "taken over with its inventory"
     if record.uid != live.uid:
         return "re-created by another hand"
     if live.applied != want.mark:

@@ -45,25 +45,31 @@ class Recording:
         if fresh or self._kept.inventory.healed:
             await self._write(self._head())
 
-    async def take_over(
-        self, records: Iterable[Record], *, owner: str, imported: str, damage: str = ""
-    ) -> None:
+    async def begin_import(self, *, owner: str, uid: str) -> None:
         """
-        Make another inventory ours: its objects, and the owner mark that they carry.
+        Say in the head which inventory is about to be made ours, and which owner mark its objects carry.
 
-        `imported` is its uid, `damage` why the result cannot be fully believed. A dry run goes on
-        from what would have been written.
+        Until `import_all` the next run begins again; a dry run goes on from what would be written.
         """
+        self._kept.owner = owner
+        await self._write_head(replace(self._head(), importing=uid))
+
+    async def import_all(self, records: Iterable[Record], *, uid: str, damage: str = "") -> None:
+        """Record what that inventory lists; `damage` is why the result cannot be fully believed."""
         kept = self._kept
-        kept.owner = owner
         if damage:
             kept.inventory = replace(kept.inventory, damage=damage)
         self._pending = {record.ref: record for record in records} | self._pending
-        head = replace(self._head(), imported=imported)
+        head = replace(self._head(), imported=uid)
         await self._write(head)
         if not self.active:
             kept.inventory = rewrite(kept.inventory, self._pending.values()).inventory
             kept.head = kept.head or head
+
+    async def _write_head(self, head: Head) -> None:
+        if self.active:
+            nothing = rewrite(self._kept.inventory, self._kept.inventory.records.values())
+            await self._records.write(self._kept, head, nothing)
 
     def applied(self, records: Iterable[Record]) -> None:
         """These were applied; nothing is written yet."""
@@ -100,7 +106,7 @@ class Recording:
     def _head(self) -> Head:
         head = self._kept.head or Head(project=self._project, instance=self._instance)
         owner = self._kept.owner if self._kept.owner != self._kept.name else ""
-        return replace(head, owner=owner, damage=self._kept.inventory.damage)
+        return replace(head, owner=owner, importing="", damage=self._kept.inventory.damage)
 
     async def _write(self, head: Head) -> None:
         if not self.active:

@@ -30,6 +30,7 @@ from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
 from reconciler.sync.claims import Claims
 from reconciler.sync.compare import Comparison, compare
 from reconciler.sync.findings import Findings
+from reconciler.sync.importer import Importer
 from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
 from reconciler.sync.live import LiveObjects
@@ -52,7 +53,6 @@ from reconciler.sync.recording import Recording
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
 from reconciler.sync.substituting import Substituting, digest_of
-from reconciler.sync.takeover import TakeOver
 from reconciler.sync.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class Run:
 
     async def _why_held(self) -> str:
         """Why nothing at all may be written for the project; "" lets it go on."""
-        taking = TakeOver(
+        importer = Importer(
             self.project,
             self.manifests,
             self.records,
@@ -221,9 +221,9 @@ class Run:
             records_namespace=self.parts.records_namespace,
         )
         # Of records that could not be read nobody knows whether they are to be made.
-        due = taking.is_due and not self._are_records_unread
-        held = await taking.carry_out() if due else ""
-        self.findings.notes += taking.notes
+        due = importer.is_due and not self._are_records_unread
+        held = await importer.carry_out() if due else ""
+        self.findings.notes += importer.notes
         return held
 
     @property

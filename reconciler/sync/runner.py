@@ -118,7 +118,7 @@ class Runner:
         if request.preview is not None:
             request.preview.unclear = any(problem.ref is None for problem in manifests.problems)
         records = await self._read_records(request.project.id, request.preview)
-        if dry and not records.inventory.records:
+        if dry:
             # What it would take over is only thought of, and must not be remembered.
             records = replace(records, versions=dict(records.versions))
         await kinds.know(records.inventory.records)

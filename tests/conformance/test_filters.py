@@ -4,6 +4,7 @@ from collections.abc import Set
 
 import pytest
 
+from reconciler.cluster.takeover import Heir
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
@@ -44,6 +45,7 @@ def decide(
         inventory=INVENTORY,
         policy=policy,
         records_namespace="own",
+        heir=Heir("reconciler:shop", "reconciler:"),
     )
 
 

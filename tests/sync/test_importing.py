@@ -212,7 +212,7 @@ def summary(decision: Decision) -> str:
         ),
         pytest.param("1-2=xy@i/other", "ab", "", "", "start", id="another has taken what is not ours"),
         pytest.param("1-2=a@i/other 1-3=b", "ab", "", "", "take 1-3", id="another has taken a part"),
-        pytest.param("1-2=ab@i/me", "", "", "p", "take 1-2", id="a run that was killed has marked it"),
+        pytest.param("1-2=ab@i/me", "", "", "p", "take 1-2", id="our mark is on it already"),
         pytest.param("1-2=ab@i/me 1-3=ab", "ab", "", "", "take 1-2", id="the mark decides"),
     ],
 )

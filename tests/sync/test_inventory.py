@@ -206,6 +206,7 @@ hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
         instance=words,
         owner=words,
         imported=words,
+        importing=words,
         commit=words,
         ref=words,
         epoch=st.integers(1),

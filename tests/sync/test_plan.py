@@ -87,6 +87,9 @@ def summary(work: Plan) -> str:
         pytest.param(
             {"uid": ""}, {}, "apply a: applied but not recorded", id="applied, then killed before the record"
         ),
+        pytest.param(
+            {"uid": ""}, {"applied": ""}, "apply a: taken over with its inventory", id="made by the old agent"
+        ),
         pytest.param({"uid": "u0"}, {}, "apply a: re-created by another hand", id="restored with our marks"),
         pytest.param({}, {"applied": "mark-of-d0"}, "apply a: changed in git", id="changed in git"),
         pytest.param({}, {"applied": ""}, "apply a: changed in git", id="applied mark removed"),

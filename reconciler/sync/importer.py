@@ -1,11 +1,11 @@
 """
 The first step of a project that has no inventory yet: take over the one that the old agent left.
 
-    look -> decide -> see that the old agent is gone -> mark it as ours -> record what it lists
+    look -> decide -> see that the old agent is gone -> say so in our head -> mark it -> record what it lists
 
-Decides nothing itself (importing.py). The mark comes first, so that two installations never
-take the same one; killed at any point, the next run finds its own mark, or shards without a
-head, and does the rest again. The old inventory itself stays where it is.
+Decides nothing itself (importing.py). Killed at any point, the next run finds a head that says
+so, and does it again. The mark names the resourceVersion that was read, so that two
+installations never take the same one. The old inventory itself stays where it is.
 """
 
 import logging
@@ -42,7 +42,7 @@ UNKNOWN_VERSION: Final = "unknown"
 """Version of an object whose kind is not served now; its first apply writes the real one."""
 
 
-class TakeOver:
+class Importer:
     """One run's look at what the old agent left; `notes` are for the report."""
 
     def __init__(
@@ -78,13 +78,15 @@ class TakeOver:
         """Whether the project has no inventory, or one whose import was cut off."""
         kept = self._kept
         if kept.head is None:
-            return not kept.inventory.committed or self._begun
+            return not kept.inventory.committed
+        if self._begun:
+            return True
         # All was refused as another's so far, and somebody has said since whose it was.
         return bool(self._project.inventory_id) and not (kept.inventory.records or kept.head.imported)
 
     @property
     def _begun(self) -> bool:
-        return self._kept.owner != self._kept.name and bool(self._kept.inventory.committed)
+        return self._kept.head is not None and bool(self._kept.head.importing)
 
     async def carry_out(self) -> str:
         """Take over what there is; returns why the project must be held, "" if it may go on."""
@@ -93,8 +95,7 @@ class TakeOver:
             case Hold(reason):
                 return reason
             case Start(owner):
-                if not self._begun:
-                    self._kept.owner = owner or self._kept.name
+                self._kept.owner = owner or self._kept.name
                 return ""
         if reason := await self._why_wait(decision.inventory):
             return reason
@@ -183,11 +184,15 @@ class TakeOver:
             Record(ref, declared.get(ref) or self._api_version(ref), uid=uids.get(ref, ""))
             for ref in sorted(inventory.refs)
         ]
-        again = "the inventory was made again out of the old agent's" if inventory.imported_by else ""
+        # Our mark, and nothing that says why: what was recorded since has been lost.
+        lost = bool(inventory.imported_by) and self._kept.head is None
+        again = "the inventory was made again out of the old agent's" if lost else ""
+        await self._recording.begin_import(owner=inventory.id, uid=inventory.uid)
         if self._recording.active and not inventory.imported_by:
             await self._old.mark(inventory, self._by)
-        await self._recording.take_over(records, owner=inventory.id, imported=inventory.uid, damage=again)
-        note = f"took over inventory {inventory} with {len(records)} objects"
+        await self._recording.import_all(records, uid=inventory.uid, damage=again)
+        doing = "took over" if self._recording.active else "would take over"
+        note = f"{doing} inventory {inventory} with {len(records)} objects"
         log.info("project %s: %s", self._project.id, note)
         self.notes.append(note)
 

@@ -1,5 +1,6 @@
 """A project takes over what agentk left: its inventory, its objects, and never more than that."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import pytest
 
 from localcluster import Api, ControlPlane
-from reconciler.sync import marks
+from reconciler.sync import keeper, marks
 from reconciler.sync.outcome import State
 from tests.agentk import Agentk, key_of
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map, deployment, manifest
-
-MARK = {marks.IMPORTED_BY: ...}
+from tests.sync.inprocess import running
 
 
 @pytest.fixture
@@ -436,6 +436,79 @@ def test_inventories_that_may_not_be_listed_stop_the_project(
     assert outcomes(installation.sync()) == {"a": "created"}
 
 
+def test_inventory_that_may_not_be_marked_is_not_taken(
+    limited: Callable[..., Installation], agentk: Agentk
+) -> None:
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]}
+    verbs = [verb for verb in MAPS["verbs"] if verb != "patch"]
+    installation = limited([{**MAPS, "verbs": verbs}, leases])
+    agentk.run(config_map("a"))
+    installation.commit({"a.yaml": config_map("a")})
+    report = installation.sync()
+    assert (report.state, report.objects) == (State.FAILED, ())
+    assert agentk.name in report.reason
+    assert "patch" in report.reason
+    assert installation.record("-0") is None
+    assert installation.sync().state is State.FAILED, "nor in the run after it"
+
+
+# -- in a service that goes on -------------------------------------------------------------
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "HELD_AGAIN", 0.2)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_service_goes_on_by_itself_when_agentk_has_stopped(
+    installation: Installation, agentk: Agentk
+) -> None:
+    await asyncio.to_thread(agentk.run, config_map("a"))
+    await asyncio.to_thread(agentk.hold_lease, agentk.namespace)
+    await asyncio.to_thread(installation.commit, {"a.yaml": config_map("a")})
+    async with running(installation) as (_, seen):
+        await seen.all_are(State.HELD)
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{agentk.namespace}/leases"
+        await asyncio.to_thread(agentk.api.delete, f"{lease}/agent-{agentk.agent}-lock")
+        await seen.all_are(State.SYNCED)
+    assert owner(installation, "a") == agentk.id
+
+
+@pytest.mark.usefixtures("soon")
+async def test_projects_that_start_together_take_each_its_own(
+    installation: Installation, agentk: Agentk
+) -> None:
+    agents = [Agentk(agentk.api, namespace=agentk.namespace, project=n) for n in range(5)]
+    files = {}
+    for n, its in enumerate(agents):
+        await asyncio.to_thread(its.run, config_map(f"o{n}"))
+        files[f"p{n}/a.yaml"] = config_map(f"o{n}")
+    installation.configure_projects(
+        [{"id": f"p{n}", "paths": [{"glob": f"/p{n}/*.yaml"}]} for n in range(len(agents))]
+    )
+    await asyncio.to_thread(installation.commit, files)
+    async with running(installation) as (_, seen):
+        await seen.until(
+            lambda its: len(its) == len(agents) and all(r.state is State.SYNCED for r in its.values())
+        )
+    assert [owner(installation, f"o{n}") for n in range(len(agents))] == [its.id for its in agents]
+
+
+async def test_dry_run_of_a_service_leaves_nothing_behind(installation: Installation, agentk: Agentk) -> None:
+    """What it would have taken over is not taken for taken when the project becomes a real one."""
+    await asyncio.to_thread(agentk.run, config_map("a"))
+    installation.configure(dry_run_strategy="client")
+    await asyncio.to_thread(installation.commit, {"a.yaml": config_map("a")})
+    async with running(installation) as (_, seen):
+        await seen.all_are(State.PENDING)
+        installation.configure(dry_run_strategy="none")
+        await seen.all_are(State.SYNCED)
+    note = agentk.inventory()["metadata"]["annotations"]
+    assert note == {marks.IMPORTED_BY: f"{installation.namespace}/{PROJECT}"}
+    assert installation.record()["data"]["imported"] == agentk.inventory()["metadata"]["uid"]
+
+
 # -- dry runs ------------------------------------------------------------------------------
 
 
@@ -460,31 +533,16 @@ def test_dry_run_shows_what_would_be_taken_over_also_while_agentk_runs(
 # -- killed --------------------------------------------------------------------------------
 
 
-def big(agentk: Agentk) -> list[str]:
-    """Keys of more objects than one shard holds; all but one are gone already."""
-    return [f"{agentk.namespace}_{'x' * 200}{n:04}__ConfigMap" for n in range(1000)]
-
-
-@pytest.mark.parametrize("written", [1, 2, 3])
-def test_cut_off_after_any_of_its_writes_it_is_finished_by_the_next_run(
-    installation: Installation, agentk: Agentk, written: int
+def test_lost_records_are_made_again_and_their_prune_asks_first(
+    installation: Installation, agentk: Agentk
 ) -> None:
-    """What lies in the cluster after the mark, the first and the second shard, without the head."""
-    path = installation.path("configmaps")
-    before = agentk.run(config_map("a"), config_map("gone"))
-    installation.api.patch(f"{path}/{agentk.name}", {"data": dict.fromkeys(big(agentk), "")})
-    installation.commit({"a.yaml": config_map("a")})
+    agentk.run(config_map("a"), config_map("gone"))
     installation.configure(prune=False)
+    installation.commit({"a.yaml": config_map("a")})
     installation.sync()
-    shards = [f"{installation.inventory_id}-{n}" for n in range(3)]
-    for name in (installation.inventory_id, *shards[written - 1 :]):
-        if installation.exists("configmaps", name):
-            installation.api.delete(f"{path}/{name}")
+    for suffix in ("", "-0"):
+        installation.api.delete(installation.path("configmaps", installation.inventory_id + suffix))
     installation.configure(prune=True)
     report = installation.sync()
-    assert report.state in (State.SYNCED, State.HELD), report
-    assert {"a", "gone"} <= installation.recorded_names() | {
-        ref.ref.name for ref in report.objects if ref.outcome.value == "pruned"
-    }
+    assert (report.state, outcomes(report)) == (State.HELD, {"a": "updated", "gone": "held"})
     assert installation.record()["data"]["owner"] == agentk.id
-    assert installation.get("configmaps", "a")["metadata"]["uid"] == before["a"]
