@@ -20,7 +20,15 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (syncing.run, syncing.sync, planning.plan, looking.status, looking.approve, looking.validate):
+for _command in (
+    syncing.run,
+    syncing.sync,
+    planning.plan,
+    planning.explain,
+    looking.status,
+    looking.approve,
+    looking.validate,
+):
     app.command()(_command)
 
 

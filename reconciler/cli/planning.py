@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.options import CLUSTER, SOURCES, Log, LogLevel, collect_garbage, set_up_log, taking
+from reconciler.cli.options import (
+    CLUSTER,
+    SOURCES,
+    Log,
+    LogLevel,
+    Output,
+    OutputFormat,
+    collect_garbage,
+    set_up_log,
+    taking,
+)
 
 if TYPE_CHECKING:
     from reconciler.service.options import Options
@@ -67,3 +77,36 @@ def plan(
         case PlanOutput.TEXT:
             diffview.print_text(planned)
     raise typer.Exit(diffview.exit_code(planned))
+
+
+@taking(SOURCES, CLUSTER)
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="KIND/NAME", help="The kind as kubectl takes it: deploy/web, Secret/key.")
+    ],
+    *,
+    options: "Options",
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="Default: that of the kubeconfig's context, else default."),
+    ] = None,
+    output: OutputFormat = Output.TABLE,
+    log_level: Log = LogLevel.ERROR,
+) -> None:
+    """
+    Show whose an object is, where it comes from, and who owns each of its fields; no values.
+
+    Where it is not told where the configuration is, file and line stay unknown.
+
+    Example: reconciler explain deployment/web -n shop --config config.yaml
+    """
+    from reconciler.cli import explainview, render  # noqa: PLC0415
+    from reconciler.service.explaining import explain_object  # noqa: PLC0415
+
+    collect_garbage()
+    set_up_log(log_level)
+    explained = asyncio.run(explain_object(options, what, namespace=namespace))
+    if output is Output.JSON:
+        render.print_json(explainview.document(explained))
+    else:
+        explainview.print_explained(explained)

@@ -65,7 +65,7 @@ def pass_document(result: PassResult) -> dict[str, Any]:
 def print_pass(result: PassResult) -> None:
     """`sync` as a table, and beneath it what a person has to look at."""
     columns = ("PROJECT", "COMMIT", "STATE", "CHANGED", "UNCHANGED", "PRUNED", "READY", "FAILED", "TIME")
-    _print_table(columns, [_pass_row(report) for report in result.reports], numbers=6)
+    print_table(columns, [_pass_row(report) for report in result.reports], numbers=6)
     for report in result.reports:
         for line in _details(report):
             _say(line)
@@ -171,7 +171,7 @@ def print_status(stored: Sequence[Stored]) -> None:
         _say("no project has records here; look at --instance and --records-namespace")
         return
     columns = ("PROJECT", "COMMIT", "STATE", "REF", "OBJECTS", "READY", "FAILED")
-    _print_table(columns, [_status_row(its) for its in stored], numbers=3)
+    print_table(columns, [_status_row(its) for its in stored], numbers=3)
     for its in stored:
         for line in _stored_details(its):
             _say(line)
@@ -280,7 +280,7 @@ def progress(*, enabled: bool, only: Sequence[str] = ()) -> Iterator[Watcher]:
         yield watcher
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0) -> None:
     """As kubectl: no lines, nothing cut; the last `numbers` columns to the right, the third is the state."""
     cells = [columns, *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(width(row[n]) for row in cells) for n in range(len(columns))]

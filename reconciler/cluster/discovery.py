@@ -58,6 +58,21 @@ class Discovery:
         self._check_known(group, kind, None)
         return None
 
+    def named(self, text: str) -> Resource | None:
+        """
+        The kind that a person means by `deploy`, `deployments` or `Deployment`, with or without `.apps`.
+
+        Names in full come before short ones, and groups in the server's order, as for kubectl.
+        """
+        name, _, group = text.lower().partition(".")
+        found = [
+            its for its in self.resources if group in ("", its.group, _name(its.version, its.group, "."))
+        ]
+        for resource in found if name else ():
+            if name in (resource.plural, resource.singular, resource.kind.lower()):
+                return resource
+        return next((its for its in found if name in its.short_names), None)
+
     def is_incomplete(self, group: str, version: str | None = None) -> bool:
         """Whether the server could not say everything about the group, or about one version of it."""
         if version is not None:
@@ -73,8 +88,8 @@ class Discovery:
             )
 
 
-def _name(group: str, version: str) -> str:
-    return "/".join(part for part in (group, version) if part)
+def _name(group: str, version: str, between: str = "/") -> str:
+    return between.join(part for part in (group, version) if part)
 
 
 def read_aggregated(answers: Iterable[Mapping[str, Any]]) -> Discovery:
@@ -109,6 +124,8 @@ def _resource(group: str, version: str, found: Mapping[str, Any]) -> Resource:
         plural=found["resource"],
         namespaced=found.get("scope") == "Namespaced",
         verbs=frozenset(found["verbs"]),
+        singular=found.get("singularResource") or "",
+        short_names=tuple(found.get("shortNames") or ()),
     )
 
 
@@ -122,6 +139,8 @@ def read_plain(group: str, version: str, answer: Mapping[str, Any]) -> list[Reso
             plural=found["name"],
             namespaced=found.get("namespaced") is True,
             verbs=frozenset(found.get("verbs") or ()),
+            singular=found.get("singularName") or "",
+            short_names=tuple(found.get("shortNames") or ()),
         )
         for found in answer.get("resources") or ()
         if "/" not in found["name"]

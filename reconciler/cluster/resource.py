@@ -22,6 +22,8 @@ class Resource:
     plural: str
     namespaced: bool
     verbs: frozenset[str] = field(default=frozenset(), compare=False)
+    singular: str = field(default="", compare=False)
+    short_names: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def api_version(self) -> str:

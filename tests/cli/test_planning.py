@@ -1,4 +1,4 @@
-"""`reconciler plan` as a person or a pipeline runs it."""
+"""`reconciler plan` and `reconciler explain` as a person or a pipeline runs them."""
 
 import json
 from typing import Any
@@ -58,3 +58,49 @@ def test_directory_that_is_no_repository(installation: Installation) -> None:
     done = plan(installation, "--path", work)
     assert done.code == 1
     assert done.out.startswith(f"{PROJECT}  {work}: 1 to create\n")
+
+
+def explain(installation: Installation, *arguments: object) -> Done:
+    where = ("-n", installation.namespace)
+    return run(installation.directory, "explain", *options(installation, source=True), *where, *arguments)
+
+
+def test_an_object_is_explained_in_a_table(installation: Installation) -> None:
+    commit = installation.commit({"a.yaml": config_map("a", x="canary-value")})
+    installation.sync()
+    done = explain(installation, "cm/a")
+    assert (done.code, done.err) == (0, "")
+    first, *rest = done.out.splitlines()
+    assert first == (
+        f"ConfigMap {installation.namespace}/a (v1): of project {PROJECT}: "
+        "its inventory and the mark on the object agree"
+    )
+    told = {line.strip().split("  ")[0]: line.split("  ")[-1].strip() for line in rest[:8] if "  " in line}
+    assert told["commit"] == f"{commit[:12]} (refs/heads/main)"
+    assert told["file"] == "a.yaml:2"
+    (row,) = [line.split() for line in rest if line.startswith(".data.x ")]
+    assert row[1:3] == [f"reconciler:{PROJECT}", "(Apply)"]
+    assert rest[-1].startswith("LAST WRITE: ")
+    assert "canary-value" not in done.out
+
+
+def test_an_object_is_explained_as_json(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a", x="1")})
+    installation.sync()
+    found = explain(installation, "configmap/a", "-o", "json").json
+    assert found.keys() == {
+        "schema", "group", "kind", "namespace", "name", "api_version", "exists", "managed", "standing",
+        "project", "repository", "revision", "file", "line", "outcome", "status", "reason", "message",
+        "needs", "needed_by", "belongs_to", "fields", "unseen", "api_requests",
+    }  # fmt: skip
+    (field,) = [its for its in found["fields"] if its["path"] == ".data.x"]
+    assert field["owners"][0].keys() == {"manager", "operation", "subresource", "last_write"}
+
+
+def test_what_cannot_be_explained_is_2(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    done = explain(installation, "configmap/b")
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith(
+        f"error: KIND/NAME: ConfigMap {installation.namespace}/b is not in the cluster"
+    )

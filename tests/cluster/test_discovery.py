@@ -86,3 +86,41 @@ def test_a_resource_of_an_old_server_is_read_without_its_subresources() -> None:
 def test_a_resource_without_a_kind_of_its_own_is_left_out() -> None:
     odd = {"resource": "things", "scope": "Namespaced", "verbs": [], "responseKind": None}
     assert read_aggregated([document(group("g", version("v1", odd)))]).resources == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("widgets", "Widget"),
+        ("widget", "Widget"),
+        ("WIDGET", "Widget"),
+        ("wd", "Widget"),
+        ("widgets.example.com", "Widget"),
+        ("wd.v1.example.com", "Widget"),
+        ("pods", "Pod"),
+        ("pods.v1", "Pod"),
+        ("pods.metrics.k8s.io", "PodMetrics"),
+        ("po", None),
+        ("widgets.other", None),
+        ("", None),
+        (".example.com", None),
+    ],
+)
+def test_a_kind_is_found_by_the_names_that_people_use(text: str, kind: str | None) -> None:
+    widgets = resource("widgets", "Widget") | {"singularResource": "widget", "shortNames": ["wd", "pods"]}
+    found = read_aggregated(
+        (
+            document(group("", version("v1", resource("pods", "Pod")))),
+            document(
+                group("example.com", version("v1", widgets)),
+                group("metrics.k8s.io", version("v1", resource("pods", "PodMetrics"))),
+            ),
+        )
+    ).named(text)
+    assert (found.kind if found else None) == kind
+
+
+def test_names_come_from_servers_without_aggregated_discovery_as_well() -> None:
+    plain = {"name": "widgets", "kind": "Widget", "singularName": "widget", "shortNames": ["wd"], "verbs": []}
+    found = Discovery(tuple(read_plain("example.com", "v1", {"resources": [plain]})))
+    assert found.named("wd") == found.named("widget") == found.resources[0]

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tests.agentk import Agentk
 from tests.fix_sync import PROJECT, Installation
 from tests.fix_takeover import Predecessor
 from tests.objects import config_map, definition, deployment, manifest, text
+from tests.service.reader import read_only
 
 CANARY = "canary-4711-pass+word"
 ENCODED = base64.b64encode(CANARY.encode()).decode()
@@ -268,36 +267,6 @@ def test_no_value_of_a_secret_is_told(
     assert ENCODED[:8] not in said
     if before and of(project, "s").change.fields:
         assert ".data.password" in said or "labels" in said
-
-
-def read_only(installation: Installation, *hidden: str) -> Installation:
-    """The same installation as a user sees it who may only read, and not the kinds that are named."""
-    api, name = installation.api, f"reader-{installation.namespace}"
-    readable = [its for its in ("configmaps", "secrets", "services", "namespaces") if its not in hidden]
-    rules = [{"apiGroups": [""], "resources": readable, "verbs": ["get", "list", "watch"]}]
-    rules.append({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]})
-    api.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", {"metadata": {"name": name}, "rules": rules})
-    api.post(installation.path("serviceaccounts"), {"metadata": {"name": "reader"}})
-    api.post(
-        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-        {
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": installation.namespace}],
-        },
-    )
-    token = api.post(installation.path("serviceaccounts", "reader") + "/token", {"spec": {}})["status"][
-        "token"
-    ]
-    assert installation.options.kubeconfig
-    kubeconfig = json.loads(installation.options.kubeconfig.read_text())
-    kubeconfig["users"][0]["user"] = {"token": token}
-    written = installation.directory / "reader"
-    written.write_text(json.dumps(kubeconfig))
-    written.chmod(0o600)
-    theirs = copy(installation)
-    theirs.options = replace(installation.options, kubeconfig=written)
-    return theirs
 
 
 def test_who_may_only_read_gets_the_plan_and_what_it_could_not_see(installation: Installation) -> None:
