@@ -84,6 +84,17 @@ class Importer:
         # All was refused as another's so far, and somebody has said since whose it was.
         return bool(self._project.inventory_id) and not (kept.inventory.records or kept.head.imported)
 
+    def unheard(self) -> str:
+        """What to say where an inventory is named that is not the project's, which has one; "" otherwise."""
+        named = {its.inventory_id for its in self._manifests.inventory_objects}
+        named |= {self._project.inventory_id or ""}
+        other = sorted(named - {"", self._kept.owner})
+        if not other or self._kept.head is None:
+            return ""
+        return (
+            f"inventory {other[0]} is named, but the project has an inventory already; nothing of it is taken"
+        )
+
     @property
     def _begun(self) -> bool:
         return self._kept.head is not None and bool(self._kept.head.importing)

@@ -223,6 +223,8 @@ class Run:
         # Of records that could not be read nobody knows whether they are to be made.
         due = importer.is_due and not self._are_records_unread
         held = await importer.carry_out() if due else ""
+        if not due and (unheard := importer.unheard()):
+            self.findings.notes.append(unheard)
         self.findings.notes += importer.notes
         return held
 

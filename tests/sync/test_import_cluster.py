@@ -247,6 +247,17 @@ def test_key_is_heard_while_all_was_refused_so_far(
     assert installation.record()["data"]["owner"] == agentk.id
 
 
+def test_key_that_comes_too_late_is_answered(installation: Installation, agentk: Agentk) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    agentk.run(config_map("b"))
+    installation.configure(inventory_id=agentk.id)
+    report = installation.sync()
+    assert report.state is State.SYNCED
+    assert any(f"inventory {agentk.id} is named, but" in note for note in report.notes)
+    assert "annotations" not in agentk.inventory()["metadata"]
+
+
 def test_malformed_keys_are_named_and_nothing_is_guessed(installation: Installation, agentk: Agentk) -> None:
     agentk.apply(config_map("a"), installation.path("configmaps"))
     agentk.record([key_of(config_map("a"), namespace=agentk.namespace), "my_odd_key", "_a__ConfigMap"])
@@ -531,6 +542,23 @@ def test_dry_run_shows_what_would_be_taken_over_also_while_agentk_runs(
 
 
 # -- killed --------------------------------------------------------------------------------
+
+
+def test_records_and_old_inventory_that_are_both_lost_are_made_again_by_an_inventory_object(
+    installation: Installation, agentk: Agentk
+) -> None:
+    agentk.run(config_map("a"), config_map("gone"))
+    installation.configure(prune=False)
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    for name in (installation.inventory_id, installation.inventory_id + "-0", agentk.name):
+        installation.api.delete(installation.path("configmaps", name))
+    installation.configure(prune=True)
+    assert outcomes(installation.sync()) == {"a": "blocked"}
+    installation.api.delete(installation.path("configmaps", installation.inventory_id))
+    installation.commit({"inventory.yaml": inventory_object(agentk)})
+    assert outcomes(installation.sync())["a"] == "updated"
+    assert installation.record()["data"]["owner"] == agentk.id
 
 
 def test_lost_records_are_made_again_and_their_prune_asks_first(
