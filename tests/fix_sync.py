@@ -43,6 +43,7 @@ class Asked:
     uri: str
     code: int
     body: Mapping[str, Any]
+    impersonated: str = ""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}/{self.name}"
@@ -105,6 +106,7 @@ def _asked(event: Mapping[str, Any]) -> Asked:
         uri=event["requestURI"],
         code=event.get("responseStatus", {}).get("code", 0),
         body=body,
+        impersonated=(event.get("impersonatedUser") or {}).get("username", ""),
     )
 
 

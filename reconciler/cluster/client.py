@@ -11,8 +11,9 @@ owns the deadline (`asyncio.timeout`), beside which every single request has its
 Neighbours: requests.py sends, listing.py pages, watch.py streams, discovery.py reads kinds.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,10 @@ JSON_PATCH = "application/json-patch+json"
 FIELD_MANAGER_LIMIT = 128  # bytes, the server's bound
 
 _CREATED = 201
+
+
+Check = Callable[[str, Resource, str, str], None]
+"""Verb, resource, namespace and name of a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,30 @@ class Cluster:
         self.namespace = access.namespace  # of the kubeconfig's context, or the pod's own
         self.requests = RequestCounter()
         self._sender = Requests(transport, self.requests)
+        self._check: Check = lambda _verb, _resource, _namespace, _name: None
+
+    def acting_as(self, namespace: str, service_account: str) -> "Cluster":
+        """
+        The same server, asked as a ServiceAccount (impersonation); its groups are the server's business.
+
+        Raises KubeconfigInvalid for an empty part: the request would be our own then.
+        """
+        if not namespace or not service_account:
+            raise errors.KubeconfigInvalid(
+                what="no ServiceAccount is named to act as",
+                where="impersonation",
+                mend="write service_account: NAMESPACE/NAME",
+            )
+        other = copy(self)
+        other._sender = copy(self._sender)  # the queues stay shared: it is the same server's load
+        other._sender.headers = {"Impersonate-User": f"system:serviceaccount:{namespace}:{service_account}"}
+        return other
+
+    def confined(self, check: Check) -> "Cluster":
+        """The same server; `check` is called right before each write, and raises for one that may not be."""
+        other = copy(self)
+        other._check = check
+        return other
 
     def now(self) -> datetime:
         """The API server's time, as its last answer told it."""
@@ -360,6 +389,8 @@ class Cluster:
         content_type: str = requests.JSON,
         body: bytes | None = None,
     ) -> tuple[int, dict[str, Any]]:
+        if verb != "get":
+            self._check(verb, resource, namespace, name)
         if verb == "create":
             path = collection_path(resource, namespace)
         else:

@@ -7,6 +7,7 @@ The type says what to do next:
     |- KubeconfigInvalid    a person mends the kubeconfig or the flags; nothing was sent
     |- Unauthorized         401, or no credentials to be had; a person
     |- Forbidden            403; a person grants the right, or the manifest is refused by policy
+    |- NotAllowed           refused by ourselves: the configuration confines the project
     |- NotFound             404 that names the object or its namespace: it is not there
     |- KindNotServed        any other 404: nothing is known about the object itself
     |- KindNotKept          the kind lacks a verb without which nothing can be kept equal to git
@@ -67,6 +68,12 @@ class Forbidden(ClusterError):
     def __init__(self, *, what: str, where: str, mend: str, lacks_right: bool = False) -> None:
         super().__init__(what=what, where=where, mend=mend)
         self.lacks_right = lacks_right
+
+
+class NotAllowed(ClusterError):
+    """The configuration does not let this project write such an object; nothing was sent."""
+
+    reason = "NotAllowed"
 
 
 class NotFound(ClusterError):

@@ -44,6 +44,8 @@ class Requests:
     """Sends requests to one API server and decodes what it answers."""
 
     def __init__(self, transport: Transport, counter: RequestCounter) -> None:
+        self.headers: Mapping[str, str] = {}
+        """Sent with each request."""
         self.transport = transport
         self.counter = counter
         self.clock = ServerClock()
@@ -63,7 +65,7 @@ class Requests:
         body: bytes | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """Return status and decoded answer of a success; raise ClusterError for anything else."""
-        headers = {"Accept": accept}
+        headers = {**self.headers, "Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
         request = Request(_METHODS[verb], path, doing, query or {}, headers, body, idempotent=verb == "apply")

@@ -169,7 +169,7 @@ async def open_watch(
         collection_path(resource, namespace),
         query=query,
         doing=doing,
-        headers={"Accept": requests.METADATA if metadata_only else requests.JSON},
+        headers={**sender.headers, "Accept": requests.METADATA if metadata_only else requests.JSON},
         silence=silence,
     ) as stream:
         if stream.status != _OK:

@@ -23,12 +23,10 @@ from reconciler.manifests.cache import DecodeCache
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
 from reconciler.sync.claims import Claims
 from reconciler.sync.credentials import ClusterCredentials
-from reconciler.sync.live import LiveObjects
-from reconciler.sync.marked import Marked
+from reconciler.sync.identities import Identities
 from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.outcome import ObjectReport
 from reconciler.sync.passing import NoTimings, Timings
-from reconciler.sync.readiness import Readiness
 from reconciler.sync.records import Records
 from reconciler.sync.repositories import Repositories
 from reconciler.sync.run import Parts, Progress
@@ -136,19 +134,17 @@ async def assembled(
         source, config_project = config_source(options, repositories)
         tasks = await stack.enter_async_context(task_group())
         records = Records(cluster, namespace=namespace, instance=options.instance_name)
-        live = LiveObjects(cluster, instance=options.instance_name, tasks=tasks)
-        stack.callback(live.close)
+        identities = Identities(cluster, instance=options.instance_name, tasks=tasks)
+        stack.callback(identities.close)
         claims = Claims()
         parts = Parts(
             cluster=cluster,
             instance=options.instance_name,
             records=records,
             records_namespace=namespace,
-            live=live,
-            marked=Marked(live),
+            identities=identities,
             claims=claims,
             neighbours=Neighbours(repositories, claims),
-            readiness=Readiness(cluster, instance=options.instance_name, tasks=tasks),
             progress=progress,
             timings=timings or NoTimings(),
         )

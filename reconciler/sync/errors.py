@@ -5,6 +5,7 @@ Errors of `sync`.
     ├── RecordsUnusable     the records cannot be read or written: this run does nothing
     │   ├── RecordsTooNew   written by a later release: needs a person
     │   └── TwoWriters      somebody else writes the same records: the next run reads them again
+    ├── IdentityUnusable    nobody to act as: this run does nothing
     └── NotApproved         an approval that does not fit what is held
 """
 
@@ -25,6 +26,10 @@ class RecordsTooNew(RecordsUnusable):
 
 class TwoWriters(RecordsUnusable):
     """The records changed under us."""
+
+
+class IdentityUnusable(SyncError):
+    """The ServiceAccount that a project is to be applied as does not exist."""
 
 
 class NotApproved(SyncError):

@@ -6,11 +6,12 @@ with what the cluster's metadata shows; apply.py and prune.py carry the `Plan` o
 order is `manifests.order`'s business, whether a prune is allowed at all `guard`'s.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from reconciler.cluster.errors import NotAllowed
 from reconciler.cluster.managed import Owner
 from reconciler.cluster.takeover import Heir, predecessors
 from reconciler.config.models import InventoryPolicy
@@ -130,6 +131,7 @@ def plan(
     policy: InventoryPolicy,
     records_namespace: str,
     heir: Heir,
+    why_not: Callable[[ObjectRef], str] = lambda _ref: "",
     claimed: Mapping[ObjectRef, str] = MappingProxyType({}),
     elsewhere: Mapping[ObjectRef, str] = MappingProxyType({}),
     definition_of: DefinitionOf = lambda _ref: "",
@@ -140,7 +142,8 @@ def plan(
     `declared` are all references that git names, those that cannot be applied included;
     `live` must be complete for them and for `records`: a missing reference does not exist.
     `inventory` is our inventory id, `heir` says whose fields become ours; the service's own
-    records, namespace and Leases are in `records_namespace`. `claimed` are references that other
+    records, namespace and Leases are in `records_namespace`. `why_not` says why the project may
+    not have an object ("" if it may). `claimed` are references that other
     projects of this process declare first, by project; `elsewhere` is what other projects have in
     their inventories; `definition_of` names the CustomResourceDefinition that an object's kind
     would come from.
@@ -152,6 +155,9 @@ def plan(
     for want in wanted:
         if is_record(want.manifest.ref, namespace=records_namespace):
             refusals.append(_own_record(want.manifest.ref))
+            continue
+        if why := why_not(want.manifest.ref):
+            refusals.append(_not_allowed(want.manifest.ref, why))
             continue
         there = live.get(want.manifest.ref)
         ours = there is not None and there.owner == inventory
@@ -287,6 +293,10 @@ def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusa
         reason=Reason.OWNED_BY_ANOTHER,
         message=f"belongs to {owner}; remove it from one of the two, or set inventory_policy: adopt_all",
     )
+
+
+def _not_allowed(ref: ObjectRef, why: str) -> Refusal:
+    return Refusal(ref=ref, outcome=Outcome.FAILED, reason=NotAllowed.reason, message=why)
 
 
 def _claimed(ref: ObjectRef, other: str) -> Refusal:

@@ -26,15 +26,15 @@ from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync import marks
+from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
 from reconciler.sync.claims import Claims
 from reconciler.sync.compare import Comparison, compare
 from reconciler.sync.findings import Findings
+from reconciler.sync.identities import Identities, Identity
 from reconciler.sync.importer import Importer
 from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
-from reconciler.sync.live import LiveObjects
-from reconciler.sync.marked import Marked
 from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.oldagent import OldAgent
 from reconciler.sync.outcome import (
@@ -48,7 +48,6 @@ from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
 from reconciler.sync.preview import Preview, PreviewPass
 from reconciler.sync.prune import PrunePass, Pruning
-from reconciler.sync.readiness import Readiness
 from reconciler.sync.recording import Recording
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
@@ -87,9 +86,7 @@ class Parts:
     instance: str
     records: Records
     records_namespace: str
-    live: LiveObjects
-    marked: Marked
-    readiness: Readiness
+    identities: Identities
     claims: Claims
     neighbours: Neighbours
     progress: Progress = lambda _project, _report: None
@@ -102,6 +99,7 @@ class Run:
     def __init__(
         self,
         parts: Parts,
+        who: Identity,
         request: Request,
         kinds: Kinds,
         key: bytes,
@@ -109,22 +107,24 @@ class Run:
         records: ProjectRecords,
     ) -> None:
         self.parts = parts
+        self.who = who
         self.request = request
         self.project = request.project
         self.kinds = kinds
         self.key = key
         self.manifests = manifests
         self.records = records
+        self.allowed = allowed_of(self.project)
         self.manager = marks.field_manager(self.project.id)
         self.heir = Heir(self.manager, marks.MANAGERS, frozenset(self.project.take_over))
         self.ownership = FieldOwnership(
-            parts.cluster,
+            who.cluster,
             heir=self.heir,
-            scalers=Scalers(parts.cluster, find=kinds.discovery.preferred, declared=self._declared_scalers),
+            scalers=Scalers(who.cluster, find=kinds.discovery.preferred, declared=self._declared_scalers),
         )
         self.declared = {m.ref: m for m in manifests.manifests}
         self.unusable = manifests.claimed - self.declared.keys()
-        self.values = Substituting(parts.cluster, kinds, request.source)
+        self.values = Substituting(who.cluster, kinds, request.source)
         self.digests: dict[ObjectRef, str] = {}
         self.sent: ApplyPass | None = None
         self.claimed: Mapping[ObjectRef, str] = {}
@@ -167,7 +167,7 @@ class Run:
             if manifest.substitutions:
                 self.digests[manifest.ref] = await self.values.digest(manifest)
         missing = self.records.head is None and not self._are_records_unread
-        everywhere = missing and await self.parts.marked.names(self.records.owner, self.kinds.discovery)
+        everywhere = missing and await self.who.marked.names(self.records.owner, self.kinds.discovery)
         compared = await self._compare(everywhere=everywhere)
         if (damage := self._damage(compared)) and not everywhere:
             compared = await self._compare(everywhere=True)
@@ -215,7 +215,7 @@ class Run:
             neighbours=self.parts.neighbours,
             recording=self.recording,
             records=self.parts.records,
-            live=self.parts.live,
+            live=self.who.live,
             kinds=self.kinds,
             instance=self.parts.instance,
             records_namespace=self.parts.records_namespace,
@@ -257,13 +257,14 @@ class Run:
         return await compare(
             self.manifests,
             self.records.inventory.records,
-            live_objects=self.parts.live,
+            live_objects=self.who.live,
             discovery=self.kinds.discovery,
             inventory=self.records.owner,
             policy=self.project.inventory_policy,
             mark=self._mark,
             records_namespace=self.parts.records_namespace,
             heir=self.heir,
+            why_not=self.allowed.why_not,
             claimed=self.claimed,
             elsewhere=self.elsewhere,
             everywhere=everywhere,
@@ -315,9 +316,9 @@ class Run:
             self._walk(work, graph),
             steps,
             standing,
-            cluster=self.parts.cluster,
+            cluster=self.who.cluster,
             kinds=self.kinds,
-            readiness=self.parts.readiness,
+            readiness=self.who.readiness,
             settings=Applying(
                 manager=self.manager,
                 timeout=self.project.reconcile_timeout,
@@ -357,13 +358,13 @@ class Run:
             {step.wanted.manifest.ref: step for step in work.steps},
             existing=compared.live.keys(),
             needs=graph.needs,
-            cluster=self.parts.cluster,
+            cluster=self.who.cluster,
             kinds=self.kinds,
             manager=self.manager,
             ownership=self.ownership,
             declared=self._declared,
             render=self._render,
-            readiness=self.parts.readiness,
+            readiness=self.who.readiness,
             stop=self.request.stop,
             timings=self.parts.timings,
             progress=self.findings.tell,
@@ -392,9 +393,9 @@ class Run:
             {},
             waiting,
             so_far={ref: sent.reports[ref] for ref in waiting},
-            cluster=self.parts.cluster,
+            cluster=self.who.cluster,
             kinds=self.kinds,
-            readiness=self.parts.readiness,
+            readiness=self.who.readiness,
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
             ownership=self.ownership,
             declared=self._declared,
@@ -468,8 +469,8 @@ class Run:
         pruning = PrunePass(
             walk,
             candidates,
-            cluster=self.parts.cluster,
-            readiness=self.parts.readiness,
+            cluster=self.who.cluster,
+            readiness=self.who.readiness,
             settings=Pruning(
                 instance=self.parts.instance,
                 project=self.project.id,

@@ -18,6 +18,7 @@ from reconciler.cluster.errors import Forbidden
 from reconciler.config.models import Configuration
 from reconciler.manifests.manifest import ManifestSet, Scope
 from reconciler.sync import marks
+from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Kinds
 from reconciler.sync.errors import RecordsUnusable
 from reconciler.sync.outcome import ProjectReport
@@ -122,7 +123,8 @@ class Runner:
             # What it would take over is only thought of, and must not be remembered.
             records = replace(records, versions=dict(records.versions))
         await kinds.know(records.inventory.records)
-        run = Run(self._parts, request, kinds, key, manifests, records)
+        who = await self._parts.identities.of(request.project.service_account, allowed_of(request.project))
+        run = Run(self._parts, who, request, kinds, key, manifests, records)
         return await run.carry_out()
 
     async def _read(self, request: Request, kinds: Kinds) -> ManifestSet:
