@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from reconciler.config import fields
 from reconciler.config.errors import ConfigProblem, Path, dotted
 from reconciler.config.keys import Keys
+from reconciler.manifests.compose import Notes
 
 Positions = Mapping[Path, tuple[int, int]]
 
@@ -38,13 +39,31 @@ def findings(invalid: ValidationError, *, root: type[Keys], prefix: Path = ()) -
     return found
 
 
-def place(found: Iterable[Finding], positions: Positions) -> tuple[ConfigProblem, ...]:
-    """Give each finding its line and column, and put them in the order of the file."""
+def place(found: Iterable[Finding], notes: Notes) -> tuple[ConfigProblem, ...]:
+    """
+    Give each finding its line and column, and put them in the order of the file.
+
+    With them goes what could not be read as YAML; findings about what stands in for it are left out.
+    """
+    replaced = {flaw.path for flaw in notes.flaws if flaw.replaced}
+    positions = notes.positions
     problems = [
         ConfigProblem(path=dotted(f.path), line=at[0], column=at[1], what=_what(f, positions), mend=f.mend)
         for f in found
+        if f.path not in replaced
         for at in [_position(f.path, positions)]
     ]
+    for flaw in notes.flaws:
+        error = flaw.error
+        problems.append(
+            ConfigProblem(
+                path=dotted(flaw.path),
+                line=error.line,
+                column=error.column,
+                what=error.what,
+                mend=error.mend,
+            )
+        )
     return tuple(sorted(problems, key=lambda p: (p.line, p.column, p.path)))
 
 

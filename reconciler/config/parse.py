@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from reconciler.config import keys, models, resolve
 from reconciler.config.errors import ConfigInvalid, ConfigProblem
-from reconciler.config.explain import Finding, Positions, findings, place
+from reconciler.config.explain import Finding, findings, place
 from reconciler.config.resolve import Entry, Surroundings
-from reconciler.manifests.errors import DecodeError
-from reconciler.manifests.yamlload import load_with_positions
+from reconciler.manifests.yamlload import load_with_notes
 
 M = TypeVar("M", bound=keys.Keys)
 
@@ -51,7 +50,9 @@ def parse(
     if len(data) > MAX_SIZE:
         what = f"the file has more than {MAX_SIZE} bytes"
         raise ConfigInvalid(where, (_at_top(what, "split it between several instances"),))
-    body, positions = _load(data, where)
+    body, notes = load_with_notes(data)
+    if notes.flaws and not (notes.whole and isinstance(body, dict)):
+        raise ConfigInvalid(where, place((), notes))
     if body is None:
         return models.Configuration()
     if not isinstance(body, dict):
@@ -64,8 +65,8 @@ def parse(
     around = _around(body, file, config_project, allow_local)
     projects, crossing = resolve.resolve(entries, around, complete=complete)
     found += crossing
-    if found or file is None:
-        raise ConfigInvalid(where, place(found, positions))
+    if found or notes.flaws or file is None:
+        raise ConfigInvalid(where, place(found, notes))
     return models.Configuration(
         projects=projects,
         limits=resolve.file_limits(file.limits),
@@ -77,14 +78,6 @@ def parse(
 
 def _at_top(what: str, mend: str) -> ConfigProblem:
     return ConfigProblem(path="", line=1, column=1, what=what, mend=mend)
-
-
-def _load(data: bytes, where: str) -> tuple[Any, Positions]:
-    try:
-        return load_with_positions(data)
-    except DecodeError as error:
-        problem = ConfigProblem(path="", line=error.line, column=1, what=error.what, mend=error.mend)
-        raise ConfigInvalid(where, (problem,)) from error
 
 
 def _validated(body: dict[Any, Any]) -> tuple[keys.ConfigFile | None, list[Finding]]:

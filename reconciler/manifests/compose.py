@@ -28,7 +28,8 @@ from reconciler.manifests.document import MAX_VALUES, Document
 from reconciler.manifests.errors import DecodeError
 
 Path = tuple[str | int, ...]
-Positions = dict[Path, tuple[int, int]]
+
+_QUOTE: Final = "quote it if it is meant as text"
 
 _NO_KEY: Final = object()  # a mapping waits for its next key
 _MERGE: Final = object()  # the key was `<<`
@@ -41,6 +42,27 @@ _FREE_ALIASED, _FREE_VALUES = 100, 1_000
 # Ours in addition, since kubectl counts values and not their length: characters that aliases may add.
 # Eight times what a request to the API server could carry of it anyway.
 _ALIASED_CHARACTERS = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A part that cannot be read; if it is a value (`replaced`), a text stands in for it at `path`."""
+
+    path: Path
+    error: DecodeError
+    replaced: bool = False
+
+
+@dataclass(slots=True)
+class Notes:
+    """
+    What a person needs to mend a text: where its parts stand (1-based line and column of each
+    key and list item), and all that is wrong with it. `whole` is False if its end was not read.
+    """
+
+    positions: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    flaws: list[Flaw] = field(default_factory=list)
+    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -60,18 +82,20 @@ class _Frame:
     characters: int
     path: Path
     key: Any = _NO_KEY
+    dropped: bool = False  # what comes under the waiting key is read, and put nowhere
     merged: set[str] = field(default_factory=set)  # keys that came from `<<` and may be overridden
 
 
-def compose(text: str, *, line: int, positions: Positions | None = None) -> tuple[Document | None, int]:
+def compose(text: str, *, line: int, notes: Notes | None = None) -> tuple[Document | None, int]:
     """
     Read the first document of `text`, whose first line is `line` of the file.
 
-    Returns it (None: there is none) and the index behind it. `positions` is filled with
-    line and column of each key and list item. Raises DecodeError.
+    Returns it (None: there is none) and the index behind it. Raises DecodeError. With `notes`,
+    which are filled, wrong keys and values are noted there, and only what ends the reading
+    is raised.
     """
     try:
-        return _Composer(yaml.parse(text, Loader=yaml.CSafeLoader), line, positions).run(len(text))
+        return _Composer(yaml.parse(text, Loader=yaml.CSafeLoader), line, notes).run(len(text))
     except yaml.YAMLError as error:
         raise _refusal(error, line) from None
 
@@ -83,10 +107,10 @@ def allowed_alias_ratio(made: int) -> float:
 
 
 class _Composer:
-    def __init__(self, events: Iterator[Any], line: int, positions: Positions | None) -> None:
+    def __init__(self, events: Iterator[Any], line: int, notes: Notes | None) -> None:
         self._next = events.__next__
         self._line = line
-        self._positions = positions
+        self._notes = notes
         self._frames: list[_Frame] = []
         self._anchors: dict[str, Any] = {}
         self._item_lines: list[int] = []
@@ -133,25 +157,21 @@ class _Composer:
         """Count a value, and note where it starts if it is a member of a list."""
         self._made += 1
         if self._made > MAX_VALUES:
-            raise DecodeError(self._at(event), f"more than {MAX_VALUES:,} values in one document", "split it")
+            raise self._error(event, f"more than {MAX_VALUES:,} values in one document", "split it")
         if self._frames and isinstance(self._frames[-1].value, list):
             parent = self._frames[-1]
             if len(self._frames) == 2 and self._frames[0].key == "items":  # noqa: PLR2004 - root, then its list
                 self._item_lines.append(self._at(event))
-            if self._positions is not None:
+            if self._notes is not None:
                 self._mark((*parent.path, len(parent.value)), event)
 
     def _open(self, event: Any, value: Any) -> None:
         self._begin(event)
         if len(self._frames) >= canonical.MAX_DEPTH:
-            raise DecodeError(self._at(event), f"nested deeper than {canonical.MAX_DEPTH:,} levels")
+            raise self._error(event, f"nested deeper than {canonical.MAX_DEPTH:,} levels")
         if event.anchor:
             self._anchors[event.anchor] = _SELF
-        path: Path = ()
-        if self._positions is not None and self._frames:
-            parent = self._frames[-1]
-            last = len(parent.value) if isinstance(parent.value, list) else parent.key
-            path = (*parent.path, last) if isinstance(last, str | int) else parent.path
+        path = () if self._notes is None else self._here()
         self._frames.append(_Frame(value, event, self._made, self._aliased_characters, path))
 
     def _close(self, event: Any) -> Any:
@@ -170,7 +190,8 @@ class _Composer:
             else:
                 value = scalars.plain(text) if event.implicit[0] else text
         except ValueError as error:
-            raise DecodeError(self._at(event), str(error), "quote it if it is meant as text") from None
+            self._replaced(self._error(event, str(error), _QUOTE), key=text)
+            value = text
         if event.anchor:
             self._anchors[event.anchor] = _Anchor(value, 1, len(text))
         return value
@@ -179,11 +200,11 @@ class _Composer:
         anchor = self._anchors.get(event.anchor)
         if anchor is None:
             # Its name is not shown: "password: *hunter2" without quotes is an alias too.
-            raise DecodeError(
-                self._at(event), "unknown anchor referenced", "quote the value if it is meant as text"
-            )
+            self._replaced(self._error(event, "unknown anchor referenced", _QUOTE))
+            return f"*{event.anchor}"
         if anchor is _SELF:
-            raise DecodeError(self._at(event), f"anchor '{event.anchor}' value contains itself")
+            self._replaced(self._error(event, f"anchor '{shown_name(event.anchor)}' value contains itself"))
+            return f"*{event.anchor}"
         self._made += anchor.size
         self._aliased += anchor.size
         self._aliased_characters += anchor.characters
@@ -199,9 +220,7 @@ class _Composer:
             or self._made > MAX_VALUES
             or self._aliased_characters > _ALIASED_CHARACTERS
         ):
-            raise DecodeError(
-                self._at(event), "document contains excessive aliasing", "write the values out instead"
-            )
+            raise self._error(event, "document contains excessive aliasing", "write the values out instead")
 
     def _place(self, frame: _Frame, value: Any, event: Any) -> None:
         """Put a complete value where it belongs: into a list, as a key, or under the waiting key."""
@@ -213,9 +232,9 @@ class _Composer:
         else:
             if frame.key is _MERGE:
                 self._merge(frame, value, event)
-            else:
+            elif not frame.dropped:
                 into[frame.key] = self._plain_value(value, event)
-            frame.key = _NO_KEY
+            frame.key, frame.dropped = _NO_KEY, False
 
     def _plain_value(self, value: Any, event: Any) -> Any:
         if type(value) is not float:
@@ -223,7 +242,8 @@ class _Composer:
         try:
             return scalars.number(value)
         except ValueError as error:
-            raise DecodeError(self._at(event), str(error), "quote it if it is meant as text") from None
+            self._replaced(self._error(event, str(error), _QUOTE))
+            return str(value)
 
     def _key(self, frame: _Frame, value: Any, event: Any) -> Any:
         if value == "<<" and type(event) is ScalarEvent and (event.implicit[0] or event.tag == scalars.MERGE):
@@ -234,11 +254,16 @@ class _Composer:
             try:
                 key = scalars.key(value)
             except ValueError as error:
-                raise DecodeError(self._at(event), str(error), "use a string as key") from None
+                self._flawed(Flaw(frame.path, self._error(event, str(error), "use a string as key")))
+                frame.dropped = True
+                return ""
         if key in frame.value and key not in frame.merged:
-            raise DecodeError(self._at(event), duplicate_key(key), "keep one of them")
+            twice = self._error(event, duplicate_key(key), "keep one of them")
+            self._flawed(Flaw((*frame.path, key), twice))
+            frame.dropped = True
+            return key
         frame.merged.discard(key)
-        if self._positions is not None:
+        if self._notes is not None:
             self._mark((*frame.path, key), event)
         return key
 
@@ -247,15 +272,17 @@ class _Composer:
         in_place = isinstance(value, list) and type(event) is SequenceEndEvent
         sources = value[::-1] if in_place else [value]
         if not all(isinstance(source, dict) for source in sources):
-            raise DecodeError(self._at(event), "map merge requires map or sequence of maps as the value")
+            what = "map merge requires map or sequence of maps as the value"
+            self._flawed(Flaw(frame.path, self._error(event, what)))
+            return
         into = frame.value
         for source in sources:
             for key in source:
                 if key in into and key not in frame.merged:
                     # kubectl lets the merge win here, YAML's own rule the key: whoever wrote it lost one.
-                    raise DecodeError(
-                        self._at(event), f"`<<` after key {shown(key)} would override it", "put `<<` first"
-                    )
+                    what = f"`<<` after key {shown(key)} would override it"
+                    self._flawed(Flaw((*frame.path, key), self._error(event, what, "put `<<` first")))
+                    return
             into.update(source)
             frame.merged.update(source)
 
@@ -267,9 +294,33 @@ class _Composer:
             what = f"nested deeper than {canonical.MAX_DEPTH:,} levels, through aliases"
             raise DecodeError(line, what) from None
 
+    def _here(self, key: str = "") -> Path:
+        """The path of the value that is read; `key` is its text, in case that it is a key itself."""
+        if not self._frames:
+            return ()
+        frame = self._frames[-1]
+        if isinstance(frame.value, list):
+            return (*frame.path, len(frame.value))
+        if frame.key is _NO_KEY:
+            return (*frame.path, key)
+        return (*frame.path, frame.key) if isinstance(frame.key, str) else frame.path
+
     def _mark(self, path: Path, event: Any) -> None:
-        if self._positions is not None:
-            self._positions[path] = (self._at(event), event.start_mark.column + 1)
+        if self._notes is not None:
+            # The first one stays: what is in a second value of the same key goes nowhere.
+            self._notes.positions.setdefault(path, (self._at(event), event.start_mark.column + 1))
+
+    def _replaced(self, error: DecodeError, *, key: str = "") -> None:
+        self._flawed(Flaw(self._here(key), error, replaced=True))
+
+    def _flawed(self, flaw: Flaw) -> None:
+        """Note what is wrong; without notes, the first flaw ends the reading."""
+        if self._notes is None:
+            raise flaw.error from None
+        self._notes.flaws.append(flaw)
+
+    def _error(self, event: Any, what: str, mend: str = "") -> DecodeError:
+        return DecodeError(self._at(event), what, mend, column=event.start_mark.column + 1)
 
     def _at(self, event: Any) -> int:
         return self._line + int(event.start_mark.line)
@@ -296,4 +347,4 @@ def _refusal(error: yaml.YAMLError, line: int) -> DecodeError:
     mend = ""
     if "cannot start any token" in what:
         mend = "indent with blanks, not tabs; quote values that begin with a special character"
-    return DecodeError(line + (mark.line if mark else 0), what, mend)
+    return DecodeError(line + (mark.line if mark else 0), what, mend, column=mark.column + 1 if mark else 1)

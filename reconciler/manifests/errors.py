@@ -18,12 +18,13 @@ class DecodeError(ManifestError):
     """
     A document that cannot be read.
 
-    `line` is 1-based. No text ever shows a value: it may be a secret's.
+    `line` and `column` are 1-based. No text ever shows a value: it may be a secret's.
     """
 
-    def __init__(self, line: int, what: str, mend: str = "") -> None:
+    def __init__(self, line: int, what: str, mend: str = "", *, column: int = 1) -> None:
         super().__init__(what=what, where=f"line {line}", mend=mend)
         self.line = line
+        self.column = column
 
 
 class ManifestInvalid(ManifestError):

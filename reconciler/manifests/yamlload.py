@@ -10,9 +10,10 @@ jsonload.py JSON values; decode.py turns documents into objects, config/ into se
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from reconciler.manifests.compose import Positions, compose
+from reconciler.manifests.compose import Flaw, Notes, compose
 from reconciler.manifests.document import Document
 from reconciler.manifests.errors import DecodeError
 from reconciler.manifests.jsonload import read_json
@@ -36,29 +37,31 @@ def load_documents(data: bytes) -> Iterator[Document]:
         yield found
 
 
-def load_with_positions(data: bytes) -> tuple[Any, Positions]:
+def load_with_notes(data: bytes) -> tuple[Any, Notes]:
     """
-    The one document of a file, None if it is empty, and where its parts stand.
+    The one document of a file, None if it is empty, where its parts stand, and what is wrong.
 
-    The second value maps a path such as `("gitops", "manifest_projects", 0, "id")` to the
-    1-based line and column of that key or list item. What came through an alias or a merge
-    has no place of its own: look for the closest parent. Always read as YAML, which JSON
-    is part of. Raises DecodeError, also for a second document.
+    Positions go by paths such as `("gitops", "manifest_projects", 0, "id")`. What came through
+    an alias or a merge has no place of its own: look for the closest parent. Always read as
+    YAML, which JSON is part of. Raises nothing: a text that cannot be read to its end is a
+    flaw as well.
     """
-    text, _ = _text(data)
+    notes = Notes()
     body: Any = None
-    kept: Positions = {}
-    seen = False
-    for chunk in _chunks(text):
-        positions: Positions = {}
-        document = _compose(chunk, positions)
-        if document is None or document.body is None:
-            continue
-        if seen:
-            raise DecodeError(document.line, "a second document", "keep one document in this file")
-        body, kept, seen = document.body, positions, True
-        kept[()] = (document.line, 1)
-    return body, kept
+    try:
+        for chunk in _chunks(_text(data)[0]):
+            document = _compose(chunk, Notes(flaws=notes.flaws) if body is not None else notes)
+            if document is None or document.body is None:
+                continue
+            if body is not None:
+                what = "a second document"
+                raise DecodeError(document.line, what, "keep one document in this file")  # noqa: TRY301
+            body = document.body
+            notes.positions[()] = (document.line, 1)
+    except DecodeError as error:
+        notes.flaws.append(Flaw((), error))
+        notes.whole = False
+    return body, notes
 
 
 def read_documents(data: bytes) -> Iterator[Document | DecodeError]:
@@ -94,9 +97,9 @@ def _text(data: bytes) -> tuple[str, bool]:
     try:
         return data[start:].decode(encoding), start > 0
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, start + error.start) + 1
+        before = data[start : start + error.start].decode(encoding, "replace")
         what = f"not valid {encoding.upper()}: {error.reason}"
-        raise DecodeError(line, what, "save the file as UTF-8") from None
+        raise _refused(before, len(before), what, "save the file as UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,16 @@ def _chunks(text: str) -> Iterator[_Chunk]:
     yield _Chunk(line, text[start:], bad)
 
 
-def _compose(chunk: _Chunk, positions: Positions | None) -> Document | None:
+def _refused(text: str, index: int, what: str, mend: str = "", *, line: int = 1) -> DecodeError:
+    """The error about the character at `index`; `line` is that of the text's beginning."""
+    column = index - text.rfind("\n", 0, index)
+    return DecodeError(line + text.count("\n", 0, index), what, mend, column=column)
+
+
+def _compose(chunk: _Chunk, notes: Notes | None) -> Document | None:
     """The document of a chunk, if it has one. Raises DecodeError."""
     text = chunk.text.removeprefix("\ufeff")
-
-    def refused(index: int, what: str, mend: str = "") -> DecodeError:
-        return DecodeError(chunk.line + text.count("\n", 0, index), what, mend)
-
+    refused = partial(_refused, text, line=chunk.line)
     if chunk.bad_separator:
         what = "invalid document separator: text follows `---`"
         raise DecodeError(chunk.bad_separator, what, "put the text on a line of its own")
@@ -135,7 +141,7 @@ def _compose(chunk: _Chunk, positions: Positions | None) -> Document | None:
     # Also a guard: libyaml compares each directive with all before it.
     if found := _DIRECTIVE.match(text):
         raise refused(found.end(), "YAML directives are not supported", "remove the line")
-    document, end = compose(text, line=chunk.line, positions=positions)
+    document, end = compose(text, line=chunk.line, notes=notes)
     end = _BLANKS.match(text, end).end()  # type: ignore[union-attr] # it matches nothing, too
     if end < len(text):
         raise refused(end, "text after the end of the document", "begin a new document with `---`")

@@ -354,6 +354,49 @@ def test_a_file_is_wrong(text, want):
     assert want in got
 
 
+def test_mistakes_of_yaml_are_told_with_all_others():
+    text = """\
+gitops:
+  manifest_projects:
+  - id: a
+    url: https://h/a
+    prune: 1
+    prune: 2
+    ref: {branch: 18446744073709551616}
+    interval: .inf
+    paths: [{glob: *x}, {glob: "["}]
+    depends_on: [18446744073709551616]
+    strikt: true
+paused: 1
+"""
+    assert [line.partition(";")[0] for line in problems(text)] == [
+        "5:5: gitops.manifest_projects[0].prune: this must be true or false, not a whole number",
+        '6:5: gitops.manifest_projects[0].prune: duplicate key "prune"',
+        "7:19: gitops.manifest_projects[0].ref.branch: integer beyond 64 bits",
+        "8:15: gitops.manifest_projects[0].interval: infinity and not-a-number cannot be sent to a cluster",
+        "9:20: gitops.manifest_projects[0].paths[0].glob: unknown anchor referenced",
+        "9:26: gitops.manifest_projects[0].paths[1].glob: no file can match this glob: a [ is not closed",
+        "10:18: gitops.manifest_projects[0].depends_on[0]: integer beyond 64 bits",
+        "11:5: gitops.manifest_projects[0].strikt: unknown key",
+        "12:1: paused: this must be true or false, not a whole number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param(
+            "gitops: {}\n  a: 1", "2:3: while parsing a block mapping: did not find expected key", id="syntax"
+        ),
+        pytest.param("gitops: {}\n---\n{a: 1}", "3:1: a second document", id="two documents"),
+        pytest.param("18446744073709551616", "1:1: integer beyond 64 bits", id="nothing but a number"),
+        pytest.param("gitops: {}\nb: *c", "2:4: b: unknown anchor referenced", id="in an unknown key"),
+    ],
+)
+def test_place_of_what_is_no_yaml(text, want):
+    assert problems(text)[-1].startswith(want)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from reconciler.manifests.compose import Notes
 from reconciler.manifests.errors import DecodeError
-from reconciler.manifests.yamlload import load_documents, load_with_positions, read_documents
+from reconciler.manifests.yamlload import load_documents, load_with_notes, read_documents
 
 HEAD = "apiVersion: lab.example.com/v1\nkind: Probe\n"
 A = f"{HEAD}metadata: {{name: a}}\n"
@@ -180,24 +181,83 @@ def test_aliased_values_do_not_share_what_a_caller_may_change():
 
 
 def test_positions_lead_to_keys_and_items():
-    body, positions = load_with_positions(
+    body, notes = load_with_notes(
         b"# c\ngitops:\n  manifest_projects:\n  - id: a\n    ref: {tag: x}\n  - id: b\n"
     )
     assert body["gitops"]["manifest_projects"][1] == {"id": "b"}
     projects = ("gitops", "manifest_projects")
-    assert positions[()] == (2, 1)
-    assert positions["gitops",] == (2, 1)
-    assert positions[projects] == (3, 3)
-    assert positions[*projects, 0] == (4, 5)
-    assert positions[*projects, 0, "ref", "tag"] == (5, 11)
-    assert positions[*projects, 1, "id"] == (6, 5)
+    assert notes.positions[()] == (2, 1)
+    assert notes.positions["gitops",] == (2, 1)
+    assert notes.positions[projects] == (3, 3)
+    assert notes.positions[*projects, 0] == (4, 5)
+    assert notes.positions[*projects, 0, "ref", "tag"] == (5, 11)
+    assert notes.positions[*projects, 1, "id"] == (6, 5)
+    assert (notes.flaws, notes.whole) == ([], True)
 
 
-def test_positions_of_an_empty_file_are_empty():
-    assert load_with_positions(b"# nothing\n---\n") == (None, {})
+def test_notes_of_an_empty_file_are_empty():
+    assert load_with_notes(b"# nothing\n---\n") == (None, Notes())
 
 
-def test_positions_are_for_one_document():
-    with pytest.raises(DecodeError, match="a second document") as caught:
-        load_with_positions(b"a: 1\n---\nb: 2\n")
-    assert caught.value.line == 3
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param(
+            "a: 1\na: 2\nb: {c: 1, c: 2}", "2:1 a duplicate key | 3:11 b.c duplicate key", id="keys twice"
+        ),
+        pytest.param(
+            "a: {b: 1}\na: {c: 1, c: 1}",
+            "2:1 a duplicate key | 2:11 a.c duplicate key",
+            id="inside the second",
+        ),
+        pytest.param(
+            "a: [1, 18446744073709551616]", "1:8 a.1 integer beyond 64 bits", id="integer in a list"
+        ),
+        pytest.param("a: 1e999\nb: .inf", "1:4 a float beyond | 2:4 b infinity", id="floats"),
+        pytest.param("a: !!int x\nb: !!binary _", "1:4 a cannot decode | 2:4 b !!binary", id="tags"),
+        pytest.param(
+            "18446744073709551616: 1", "1:1 18446744073709551616 integer beyond", id="integer as key"
+        ),
+        pytest.param(
+            "a: {? [b] : 1, c: .inf}", "1:9 a invalid map key | 1:19 a.c infinity", id="list as key"
+        ),
+        pytest.param("a: *b\nc: &c [*c]", "1:4 a unknown anchor | 2:8 c.0 anchor 'c' value", id="anchors"),
+        pytest.param(
+            "a:\n  <<: 1\nb: {c: 1, <<: {c: 2}}", "2:7 a map merge | 3:20 b.c `<<` after", id="merges"
+        ),
+        pytest.param(
+            "a: 1\na: 2\n---\nb: .inf",
+            "2:1 a duplicate | 4:4 b infinity | 4:1  a second document",
+            id="two documents",
+        ),
+        pytest.param("a: 1\na: 2\nb: [", "2:1 a duplicate | 4:1  while parsing", id="then no YAML"),
+        pytest.param("a: 1\n  b: 2", "2:4  mapping values", id="no YAML"),
+        pytest.param("a: 1\nbc: \0", "2:5  control characters", id="control character"),
+        pytest.param("a: 1\nb: c\n... d", "3:5  text after", id="text behind the end"),
+        pytest.param("ä: \udcff", "1:4  not valid UTF-8", id="not UTF-8"),
+    ],
+)
+def test_all_that_is_wrong_is_noted_with_place_and_path(text, want):
+    _, notes = load_with_notes(text.encode(errors="surrogateescape"))
+    for flaw, (place, path, reason) in zip(
+        notes.flaws, (each.split(" ", 2) for each in want.split(" | ")), strict=True
+    ):
+        got = f"{flaw.error.line}:{flaw.error.column} {'.'.join(map(str, flaw.path))}"
+        assert got == f"{place} {path}"
+        assert reason in flaw.error.what
+
+
+def test_first_value_of_a_key_stays_and_what_cannot_be_read_is_replaced_by_text():
+    body, notes = load_with_notes(b"a: 1\na: 2\nb: 18446744073709551616\nc: [*x, 3]\n")
+    assert body == {"a": 1, "b": "18446744073709551616", "c": ["*x", 3]}
+    assert [(flaw.path, flaw.replaced) for flaw in notes.flaws] == [
+        (("a",), False),
+        (("b",), True),
+        (("c", 0), True),
+    ]
+    assert notes.whole
+
+
+def test_what_cannot_be_read_to_its_end_is_not_whole():
+    assert not load_with_notes(b"a: [")[1].whole
+    assert not load_with_notes(b"a: 1\n---\nb: 2\n")[1].whole
