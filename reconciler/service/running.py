@@ -9,11 +9,12 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 from reconciler.config.source import readings
-from reconciler.config.state import Accepted, Kept, Nothing
+from reconciler.config.state import Accepted, Nothing
 from reconciler.config.state import State as ConfigState
 from reconciler.errors import ReconcilerError
 from reconciler.git.errors import GitError
 from reconciler.service.assembly import Assembled, assembled
+from reconciler.service.configlog import ConfigurationLog, first_of
 from reconciler.service.options import Options
 from reconciler.service.signals import stopping
 from reconciler.sync.credentials import ClusterCredentials
@@ -50,6 +51,10 @@ class Observer(Timings, Protocol):
 
     def observe_poll(self, repository_ok: bool) -> None:
         """A repository was looked at."""
+        ...
+
+    def observe_configuration(self, good: bool) -> None:
+        """The configuration was read anew."""
         ...
 
 
@@ -108,6 +113,7 @@ class Service:
         self._observer = observer
         self._statuses = StatusWriter(parts.records)
         self._state: ConfigState = Nothing()
+        self._said = ConfigurationLog()
         self._given_level = logging.getLogger("reconciler").getEffectiveLevel()
         self._tasks: list[asyncio.Task[None]] = []
         self._fleet = Fleet(
@@ -125,7 +131,7 @@ class Service:
 
     def ready(self) -> str | None:
         """Why no work can be done; None when a configuration is in force."""
-        return None if self._state.ready else "; ".join(self._state.problems)
+        return None if self._state.ready else "; ".join(first_of(self._state.problems))
 
     def _observe(self, report: ProjectReport) -> None:
         self._observer.observe(report)
@@ -158,12 +164,14 @@ class Service:
             log.warning("the last status was not written in time; the next start writes it")
 
     async def _follow_configuration(self) -> None:
-        async with aclosing(readings(self._parts.source, interval=CONFIG_INTERVAL)) as newest:
+        newly = readings(self._parts.source, interval=CONFIG_INTERVAL)
+        async with self._said.repeating(), aclosing(newly) as newest:
             async for reading in newest:
                 before = self._state
                 # A file full of mistakes takes half a second to explain.
                 self._state = await asyncio.to_thread(self._parts.advance, before, reading)
-                _log_configuration(self._state)
+                self._said.tell(self._state)
+                self._observer.observe_configuration(isinstance(self._state, Accepted))
                 if isinstance(self._state, Accepted):
                     self._set_log_level(_LEVELS[self._state.configuration.log_level])
                     self._parts.runner.know(self._state.configuration)
@@ -223,17 +231,3 @@ _LEVELS: Final = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
-
-
-def _log_configuration(state: ConfigState) -> None:
-    match state:
-        case Accepted():
-            names = ", ".join(project.id for project in state.configuration.projects) or "no project"
-            log.info("configuration %s: %s", state.revision, names)
-            if state.configuration.ignored:
-                log.info(
-                    "configuration: sections without effect here: %s", ", ".join(state.configuration.ignored)
-                )
-        case Kept() | Nothing():
-            for problem in state.problems:
-                log.error("configuration: %s", problem)

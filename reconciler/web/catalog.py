@@ -89,6 +89,20 @@ ERRORS = Described(
     ("cause",),
     "Errors by cause: failed objects by their reason, anything larger by the type of the error.",
 )
+CONFIG_OK = Described(
+    "reconciler_config_ok",
+    Kind.GAUGE,
+    (),
+    "1 while the newest configuration is in force, 0 while it is bad, gone or cannot be read and the last "
+    "good one stays, or nothing runs. Absent until it was read once.",
+)
+CONFIG_TIME = Described(
+    "reconciler_config_last_success_timestamp_seconds",
+    Kind.GAUGE,
+    (),
+    "Unix time at which this process took over the configuration that is in force. Absent until there "
+    "was one.",
+)
 
 CATALOG = (
     LAST_SUCCESS,
@@ -101,4 +115,6 @@ CATALOG = (
     API_REQUESTS,
     POLLS,
     ERRORS,
+    CONFIG_OK,
+    CONFIG_TIME,
 )

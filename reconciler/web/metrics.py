@@ -72,6 +72,8 @@ class Metrics:
         self._apply = _histogram(catalog.APPLY_DURATION, APPLY_BUCKETS, self._registry)
         self._wait = _histogram(catalog.WAIT_DURATION, WAIT_BUCKETS, self._registry)
         self._registry.register(_Requests(lambda: self._requests))
+        self._configuration = _Configuration()
+        self._registry.register(self._configuration)
         self._polls = _counter(catalog.POLLS, self._registry)
         self._errors = _counter(catalog.ERRORS, self._registry)
         for result in ("ok", "failed"):
@@ -121,6 +123,12 @@ class Metrics:
     def observe_poll(self, repository_ok: bool) -> None:
         """Count one look at a repository."""
         self._polls.labels("ok" if repository_ok else "failed").inc()
+
+    def observe_configuration(self, good: bool) -> None:
+        """Note what became of the newest reading of the configuration."""
+        self._configuration.good = good
+        if good:
+            self._configuration.success = self._wall()
 
     def count_requests(self, counter: RequestCounter) -> None:
         """Show this counter from now on, in place of one given before."""
@@ -195,6 +203,21 @@ class _Projects(Collector):
             for word, count in project.healths.items():
                 health.add_metric([name, word], count)
         yield from (success, revision, state, objects, health)
+
+
+class _Configuration(Collector):
+    """What is known of the configuration; None until it was read, or was good once."""
+
+    def __init__(self) -> None:
+        self.good: bool | None = None
+        self.success: float | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        for described, value in ((catalog.CONFIG_OK, self.good), (catalog.CONFIG_TIME, self.success)):
+            family = _gauge(described)
+            if value is not None:
+                family.add_metric([], value)
+            yield family
 
 
 class _Requests(Collector):

@@ -123,10 +123,12 @@ def test_bad_configuration_at_start_is_not_ready_until_it_is_mended(installation
         code, body = process.get("/readyz")
         assert (code, "gitopps" in body) == (503, True)
         assert process.get("/healthz")[0] == 200
+        assert "\nreconciler_config_ok 0.0\n" in process.get("/metrics")[1]
         assert installation.record() is None
         installation.config_file.write_text(good)
         process.said(SYNCED + commit[:12])
         assert process.get("/readyz") == (200, "ok\n")
+        assert "\nreconciler_config_ok 1.0\n" in process.get("/metrics")[1]
 
 
 def test_bad_configuration_never_replaces_a_good_one(installation: Installation) -> None:

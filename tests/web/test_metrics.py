@@ -63,6 +63,7 @@ def test_every_metric_is_what_the_catalog_says(metrics):
     metrics.observe_wait(1)
     metrics.observe_error("Forbidden")
     metrics.observe_poll(True)
+    metrics.observe_configuration(True)
     got = families(metrics.render()[0])
     assert got.keys() == {described.name for described in CATALOG}
     for described in CATALOG:
@@ -70,6 +71,23 @@ def test_every_metric_is_what_the_catalog_says(metrics):
         labels = {frozenset(sample.labels) - {"le"} for sample in family.samples}
         assert (family.type, family.documentation) == (described.kind, described.text), described.name
         assert labels == {frozenset(described.labels)}, described.name
+
+
+def test_configuration_is_absent_until_it_was_read_and_keeps_the_time_of_its_last_success(metrics, wall):
+    names = ("reconciler_config_ok", "reconciler_config_last_success_timestamp_seconds")
+
+    def told():
+        return [shown(metrics, name).get("") for name in names]
+
+    assert told() == [None, None]
+    metrics.observe_configuration(False)
+    assert told() == [0, None]
+    metrics.observe_configuration(True)
+    wall.now = 2000.0
+    metrics.observe_configuration(False)
+    assert told() == [0, 1000.0]
+    metrics.observe_configuration(True)
+    assert told() == [1, 2000.0]
 
 
 def test_the_registry_is_our_own(metrics):
