@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Final, Literal
 
 import orjson
@@ -50,10 +51,27 @@ _KEYS: Final = (
 _DEFAULTS: Final = {"protocol": "TCP"}
 _DEPTH: Final = 64
 """Levels that are compared field by field; below it is one value. Real objects have about 20."""
-_OPEN_IN_SECRETS: Final = re.compile(
-    r"\.(?:apiVersion|kind|type|immutable)|\.metadata(?:\.(?:name|namespace|labels|finalizers|ownerReferences)\b.*)?"
-)
-"""What of a Secret may be shown; all else, also what no Secret should have, is masked."""
+
+
+class Mask(Enum):
+    """What of an object may not be shown."""
+
+    NOTHING = 0
+    SECRET = 1
+    """The values of a Secret, and whatever else no Secret should have."""
+    EVERYTHING = 2
+    """All, since values of a Secret were put into it, wherever."""
+
+
+_OPEN: Final[Mapping[Mask, re.Pattern[str]]] = {
+    Mask.NOTHING: re.compile(r".*", re.DOTALL),
+    Mask.SECRET: re.compile(
+        r"\.(?:apiVersion|kind|type|immutable)"
+        r"|\.metadata(?:\.(?:name|namespace|labels|finalizers|ownerReferences)\b.*)?",
+        re.DOTALL,
+    ),
+    Mask.EVERYTHING: re.compile(r"\.(?:apiVersion|kind|metadata|metadata\.name|metadata\.namespace)"),
+}
 _ODD_NAME: Final = re.compile(r"[^\w./\[\]\"=,-]")
 """No name of a Secret's key or annotation: a value in the wrong place, for all we know."""
 
@@ -79,25 +97,25 @@ class FieldChange:
 
 
 def difference(
-    live: Mapping[str, Any], after: Mapping[str, Any], declared: Mapping[str, Any], *, secret: bool
+    live: Mapping[str, Any], after: Mapping[str, Any], declared: Mapping[str, Any], *, mask: Mask
 ) -> tuple[FieldChange, ...]:
     """
     From the live object to what an apply would make of it; `declared` is what git has.
 
     Of what is wholly new only that is told which git declares: the rest are the server's defaults.
     """
-    comparing = _Comparing(secret=secret, whole=True)
+    comparing = _Comparing(mask=mask, whole=True)
     return tuple(comparing.compare("", visible(live), visible(after), visible(declared), 0))
 
 
-def subset(live: Mapping[str, Any], declared: Mapping[str, Any], *, secret: bool) -> tuple[FieldChange, ...]:
+def subset(live: Mapping[str, Any], declared: Mapping[str, Any], *, mask: Mask) -> tuple[FieldChange, ...]:
     """
     Where the live object differs from what git declares.
 
     What the server would add, refuse or write in another way is not seen, nor what would be removed.
     """
-    wanted = visible(_with_encoded(declared) if secret else declared)
-    comparing = _Comparing(secret=secret, whole=False)
+    wanted = visible(_with_encoded(declared))
+    comparing = _Comparing(mask=mask, whole=False)
     return tuple(comparing.compare("", visible(live), wanted, wanted, 0))
 
 
@@ -108,7 +126,7 @@ def with_ownership(
     *,
     removed: Mapping[str, Any],
     kept: Mapping[str, Any],
-    secret: bool,
+    mask: Mask,
 ) -> tuple[FieldChange, ...]:
     """
     The changes as they are where ownership of fields is settled before an apply.
@@ -118,8 +136,8 @@ def with_ownership(
     staying = tuple(path for path, _ in owned(kept))
     told = [change for change in changes if not _is_below(change.path, staying)]
     named = tuple(change.path for change in told)
-    comparing = _Comparing(secret=secret, whole=False)
-    wanted = visible(_with_encoded(declared) if secret else declared)
+    comparing = _Comparing(mask=mask, whole=False)
+    wanted = visible(_with_encoded(declared))
     for path, (has, wants) in owned(removed, visible(live), wanted):
         # A Secret's stringData gives up what was applied as data, and writes it again.
         if has is not MISSING and wants is MISSING and not _is_below(path, named):
@@ -131,12 +149,12 @@ def _is_below(path: str, others: Iterable[str]) -> bool:
     return any(path == other or path.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
-def declares(declared: Mapping[str, Any], *, secret: bool) -> tuple[FieldChange, ...]:
+def declares(declared: Mapping[str, Any], *, mask: Mask) -> tuple[FieldChange, ...]:
     """Every field of an object that does not exist yet, as git declares it; who it is needs no telling."""
-    shown = visible(_with_encoded(declared) if secret else declared)
+    shown = visible(_with_encoded(declared))
     rest = {name: value for name, value in shown["metadata"].items() if name not in ("name", "namespace")}
     body = {name: value for name, value in shown.items() if name not in ("apiVersion", "kind", "metadata")}
-    comparing = _Comparing(secret=secret, whole=True)
+    comparing = _Comparing(mask=mask, whole=True)
     return tuple(comparing.flat("", {**body, **({"metadata": rest} if rest else {})}, 0))
 
 
@@ -161,7 +179,9 @@ def _map(value: Any) -> dict[str, Any]:
 
 
 def _with_encoded(secret: Mapping[str, Any]) -> dict[str, Any]:
-    """A Secret whose stringData is in data, where the server keeps it."""
+    """An object as the server keeps it: the stringData of a Secret in its data."""
+    if (secret.get("apiVersion"), secret.get("kind")) != ("v1", "Secret"):
+        return dict(secret)
     given = _map(secret.get("stringData"))
     encoded = {
         name: base64.b64encode(text.encode(errors="replace")).decode()
@@ -177,8 +197,9 @@ def _with_encoded(secret: Mapping[str, Any]) -> dict[str, Any]:
 class _Comparing:
     """One comparison; `whole`: what the second object lacks is gone, otherwise nothing is said of it."""
 
-    def __init__(self, *, secret: bool, whole: bool) -> None:
-        self._secret = secret
+    def __init__(self, *, mask: Mask, whole: bool) -> None:
+        self._open = _OPEN[mask]
+        self._is_secret = mask is Mask.SECRET
         self._whole = whole
 
     def compare(self, path: str, old: Any, new: Any, declared: Any, depth: int) -> Iterator[FieldChange]:
@@ -267,14 +288,14 @@ class _Comparing:
         return FieldChange(path, word, masked=True)
 
     def _is_masked(self, path: str) -> bool:
-        return self._secret and _OPEN_IN_SECRETS.fullmatch(path) is None
+        return self._open.fullmatch(path) is None
 
     def _same(self, path: str, old: Any, new: Any) -> bool:
         if canonical.dump(old) == canonical.dump(new):
             return True
         if self._whole:
             return False
-        if self._is_masked(path) and isinstance(old, str) and isinstance(new, str):
+        if self._is_secret and path.startswith(".data") and isinstance(old, str) and isinstance(new, str):
             return _decoded(old) == _decoded(new)
         return _same_as_stored(path, old, new)
 

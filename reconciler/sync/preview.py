@@ -7,7 +7,7 @@ nothing. run.py makes the plan, diff.py compares, and no value of a Secret gets 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -19,11 +19,13 @@ from reconciler.cluster.fieldsets import Fields
 from reconciler.cluster.resource import Resource, is_secret
 from reconciler.errors import ReconcilerError
 from reconciler.manifests.decode import CRD
+from reconciler.manifests.errors import SubstitutionFailed
 from reconciler.manifests.identity import ObjectRef
+from reconciler.manifests.manifest import Manifest
 from reconciler.sync import diff
 from reconciler.sync.apply import Kinds, together
 from reconciler.sync.compare import Comparison
-from reconciler.sync.diff import FieldChange
+from reconciler.sync.diff import FieldChange, Mask
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason, reason_of
 from reconciler.sync.ownership import FieldOwnership, ignored
 from reconciler.sync.passing import Pass, Timings
@@ -31,6 +33,7 @@ from reconciler.sync.plan import Plan, Step
 from reconciler.sync.readiness import Readiness, Seen
 from reconciler.sync.walk import Walk
 
+_HIDDEN: Final = "refused; the words are not shown, as values of a Secret were put into it"
 _NOT_CHECKED: Final = "not checked by the server, only its own fields compared"
 _REFUSED: Final = (Forbidden, Invalid, NotFound)
 """What the server says of an object that needs what is not there yet."""
@@ -84,6 +87,19 @@ class Preview:
         )
 
 
+def tainted(manifests: Iterable[Manifest]) -> frozenset[ObjectRef]:
+    """Objects that values of a Secret are put into, directly or through others."""
+    sources = {m.ref: {its.source for its in m.substitutions} for m in manifests if m.substitutions}
+    found: set[ObjectRef] = set()
+    while more := {
+        ref
+        for ref, its in sources.items()
+        if ref not in found and any((s.group, s.kind) == ("", "Secret") or s in found for s in its)
+    }:
+        found |= more
+    return frozenset(found)
+
+
 class PreviewPass(Pass):
     """One pass of looks; after `run` its `reports` tell what would happen, `changes` in which fields."""
 
@@ -101,6 +117,8 @@ class PreviewPass(Pass):
         manager: str,
         ownership: FieldOwnership,
         declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
+        plain: Callable[[Step], Awaitable[Mapping[str, Any]]],
+        tainted: Set[ObjectRef],
         render: Callable[[Step, Mapping[str, Any]], bytes],
         readiness: Readiness,
         stop: asyncio.Event,
@@ -118,6 +136,8 @@ class PreviewPass(Pass):
         self._manager = manager
         self._ownership = ownership
         self._declared = declared
+        self._plain = plain
+        self._tainted = tainted
         self._render = render
         self._progress = progress
         self._not_allowed: dict[tuple[Resource, str], str] = {}
@@ -147,45 +167,43 @@ class PreviewPass(Pass):
         manifest = step.wanted.manifest
         resource = self._kinds.find(manifest.api_version, ref.kind)
         live = await self._read(ref, resource)
-        declared = await self._declared(step)
+        declared, open_values = await self._declared_now(step)
         body = self._render(step, declared)
         pointers = ignored(ref, declared)
-        after, unseen = await self._ask_or_say(ref, resource, body)
-        secret = resource is not None and is_secret(resource)
+        after, unseen = None, open_values
+        if not open_values:
+            after, unseen = await self._ask_or_say(ref, resource, body)
+        mask = self._mask(ref, resource)
         if live is None:
-            fields = diff.declares(declared, secret=secret)
+            fields = diff.declares(declared, mask=mask)
             return Change(action=Action.CREATE, fields=fields, unseen=unseen), ()
         foreseen = await self._ownership.foresee(ref, live["metadata"], body, ignore=pointers)
         removed: Fields = {}
         if resource is not None and after is not None and foreseen.inherited:
             after, unseen = await self._take_out(ref, resource, after, foreseen.inherited)
         if after is None:
-            fields, removed = diff.subset(live, declared, secret=secret), foreseen.removed
+            fields, removed = diff.subset(live, declared, mask=mask), foreseen.removed
         else:
-            fields = diff.difference(live, after, declared, secret=secret)
-        fields = diff.with_ownership(
-            fields, live, declared, removed=removed, kept=foreseen.kept, secret=secret
-        )
+            fields = diff.difference(live, after, declared, mask=mask)
+        fields = diff.with_ownership(fields, live, declared, removed=removed, kept=foreseen.kept, mask=mask)
         action = Action.TAKE_OVER if step.adopts or foreseen.taken else Action.UPDATE
         return Change(action=action, fields=fields, unseen=unseen), (foreseen.taken, foreseen.notes)
 
-    async def _take_out(
-        self, ref: ObjectRef, resource: Resource, after: Mapping[str, Any], fields: Fields
-    ) -> tuple[Mapping[str, Any] | None, str]:
-        """
-        What the server would make of it without what is taken over and left git; else None and why not.
-
-        Such fields go with the same apply, but no dry-run can take them over first.
-        """
-        body = fieldsets.without(after, fields)
-        body["metadata"] = {name: its for name, its in body["metadata"].items() if name != "managedFields"}
+    async def _declared_now(self, step: Step) -> tuple[Mapping[str, Any], str]:
+        """The body with the values that it takes from others; why they are not known yet, if so."""
+        changing = [its.source for its in step.wanted.manifest.substitutions if its.source in self._steps]
+        if not changing:
+            return await self._declared(step), ""
+        unseen = f"it takes values of {changing[0]}, which this run changes first"
         try:
-            found = await self._cluster.try_update(
-                resource, ref.namespace, ref.name, body, field_manager=self._manager
-            )
-        except (*_REFUSED, NoDryRun, Conflict) as error:
-            return None, f"{_NOT_CHECKED}: {error.what}"
-        return found, ""
+            return await self._declared(step), unseen
+        except SubstitutionFailed:
+            return await self._plain(step), unseen
+
+    def _mask(self, ref: ObjectRef, resource: Resource | None) -> Mask:
+        if ref in self._tainted:
+            return Mask.EVERYTHING
+        return Mask.SECRET if resource is not None and is_secret(resource) else Mask.NOTHING
 
     async def _read(self, ref: ObjectRef, resource: Resource | None) -> Mapping[str, Any] | None:
         if resource is None or ref not in self._existing:
@@ -205,7 +223,30 @@ class PreviewPass(Pass):
             pending = sorted(need for need in self._needs.get(ref, ()) if need in self._steps)
             if not pending:
                 raise
-            return None, f"the server refuses it as long as {pending[0]} is as it is: {error.what}"
+            why = f"the server refuses it as long as {pending[0]} is as it is"
+            return None, f"{why}: {self._words(ref, error)}"
+
+    def _words(self, ref: ObjectRef, error: ReconcilerError) -> str:
+        """What the server said, unless it may have quoted a value out of a Secret."""
+        return _HIDDEN if ref in self._tainted else error.what
+
+    async def _take_out(
+        self, ref: ObjectRef, resource: Resource, after: Mapping[str, Any], fields: Fields
+    ) -> tuple[Mapping[str, Any] | None, str]:
+        """
+        What the server would make of it without what is taken over and left git; else None and why not.
+
+        Such fields go with the same apply, but no dry-run can take them over first.
+        """
+        body = fieldsets.without(after, fields)
+        body["metadata"] = {name: its for name, its in body["metadata"].items() if name != "managedFields"}
+        try:
+            found = await self._cluster.try_update(
+                resource, ref.namespace, ref.name, body, field_manager=self._manager
+            )
+        except (*_REFUSED, NoDryRun, Conflict) as error:
+            return None, f"{_NOT_CHECKED}: {self._words(ref, error)}"
+        return found, ""
 
     async def _ask(
         self, ref: ObjectRef, resource: Resource | None, body: bytes
@@ -225,10 +266,10 @@ class PreviewPass(Pass):
         except Forbidden as error:
             if not error.lacks_right:
                 raise
-            self._not_allowed[place] = f"{_NOT_CHECKED}: {error.what}"
+            self._not_allowed[place] = f"{_NOT_CHECKED}: {self._words(ref, error)}"
             return None, self._not_allowed[place]
         except NoDryRun as error:
-            return None, f"{_NOT_CHECKED}: {error.what}"
+            return None, f"{_NOT_CHECKED}: {self._words(ref, error)}"
         return after, ""
 
     def _missing_container(self, ref: ObjectRef) -> ObjectRef | None:
@@ -241,7 +282,7 @@ class PreviewPass(Pass):
 
     def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The server refuses it, or cannot be asked."""
-        message = "; ".join(part for part in (error.what, error.mend) if part)
+        message = "; ".join(part for part in (self._words(ref, error), error.mend) if part)
         self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason_of(error), message=message))
 
     def blocked(self) -> list[ObjectReport]:

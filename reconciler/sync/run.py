@@ -46,7 +46,7 @@ from reconciler.sync.outcome import (
 from reconciler.sync.ownership import SCALER, FieldOwnership, Scalers
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
-from reconciler.sync.preview import Preview, PreviewPass
+from reconciler.sync.preview import Preview, PreviewPass, tainted
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.recording import Recording
 from reconciler.sync.records import ProjectRecords, Records
@@ -363,6 +363,8 @@ class Run:
             manager=self.manager,
             ownership=self.ownership,
             declared=self._declared,
+            plain=lambda step: self.request.source.body(step.wanted.manifest),
+            tainted=tainted(self.declared.values()),
             render=self._render,
             readiness=self.who.readiness,
             stop=self.request.stop,

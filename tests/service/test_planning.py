@@ -14,7 +14,7 @@ from reconciler.cli import diffview
 from reconciler.service.options import OptionsInvalid
 from reconciler.service.planning import Planned, PlannedObject, PlannedProject, plan_projects
 from reconciler.sync import marks
-from reconciler.sync.diff import difference
+from reconciler.sync.diff import Mask, difference
 from tests.agentk import Agentk
 from tests.fix_sync import PROJECT, Installation
 from tests.fix_takeover import Predecessor
@@ -435,7 +435,7 @@ def predecessor(installation: Installation) -> Predecessor:
 
 def as_told(before: Mapping[str, Any], planned: PlannedObject, after: Mapping[str, Any]) -> None:
     """What the plan told is just what has become of the object's spec; its controller writes elsewhere."""
-    found = [c for c in difference(before, after, after, secret=False) if c.path.startswith(".spec")]
+    found = [c for c in difference(before, after, after, mask=Mask.NOTHING) if c.path.startswith(".spec")]
     assert {c.path: c.new for c in planned.change.fields} == {c.path: c.new for c in found}
 
 
@@ -513,7 +513,7 @@ def test_what_agentk_left_is_planned_and_not_touched(installation: Installation,
         "c": "prune pruned",
         "new": "create created",
     }
-    assert any("took over inventory" in note for note in project.report.notes)
+    assert any(agentk.name in note for note in project.report.notes)
     done = {its.ref.name: its.outcome.value for its in installation.sync().objects}
     assert done == {"a": "updated", "b": "updated", "c": "pruned", "new": "created"}
 
@@ -527,3 +527,44 @@ def test_a_project_that_is_held_as_a_whole_is_1(installation: Installation, api:
     (project,) = planned.projects
     assert (project.report.state.value, objects(project), code(planned)) == ("held", {}, 1)
     assert "another" in "\n".join(diffview.text(planned, coloured=False))
+
+
+def taking(name: str, source: str, path: str, **data: str) -> dict[str, Any]:
+    """A ConfigMap whose `a` is a value of another object."""
+    kind = source.partition("/")[0]
+    ref = {"apiVersion": "v1", "kind": kind, "name": source.partition("/")[2]}
+    made = config_map(name, a="none", **data)
+    entry = {"sourceRef": ref, "sourcePath": path, "targetPath": "$.data.a"}
+    made["metadata"]["annotations"] = {"config.kubernetes.io/apply-time-mutation": json.dumps([entry])}
+    return made
+
+
+def test_values_of_other_objects_are_part_of_the_plan(installation: Installation) -> None:
+    source = config_map("source", x="1")
+    installation.commit({"a.yaml": [source, taking("target", "ConfigMap/source", "$.data.x")]})
+    first = plan(installation)
+    assert objects(first) == {"source": "create created", "target": "create created"}
+    assert "it takes values of ConfigMap" in of(first, "target").change.unseen
+    installation.sync()
+    assert code(plan(installation)) == 0
+    installation.commit({"a.yaml": [source, taking("target", "ConfigMap/source", "$.data.x", b="2")]})
+    assert fields(plan(installation), "target") == ["added .data.b null -> 2"]
+    assert installation.sync().state.value == "synced"
+    assert code(plan(installation)) == 0
+
+
+def test_values_of_a_secret_in_another_object_are_not_told(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0, logger="reconciler")
+    secret = manifest("v1", "Secret", "s", data={"password": ENCODED})
+    direct = taking("direct", "Secret/s", "$.data.password")
+    through = taking("through", "ConfigMap/direct", "$.data.a")
+    installation.commit({"a.yaml": [secret, direct, through]})
+    installation.sync()
+    assert installation.get("configmaps", "through")["data"]["a"] == ENCODED
+    for name in ("through", "direct"):
+        installation.api.patch(installation.path("configmaps", name), {"data": {"a": "by hand"}})
+        planned = plan_all(installation)
+        assert fields(planned.projects[0], name) == ["changed .data.a"]
+        assert ENCODED not in all_said(planned) + caplog.text

@@ -10,6 +10,7 @@ from reconciler.cluster.managed import LAST_APPLIED
 from reconciler.sync import marks
 from reconciler.sync.diff import (
     FieldChange,
+    Mask,
     declares,
     difference,
     quantity,
@@ -82,7 +83,7 @@ def web(image: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_difference(live: dict[str, Any], after: dict[str, Any], want: list[str]) -> None:
-    assert shown(difference(body(**live), body(**after), body(**after), secret=False)) == want
+    assert shown(difference(body(**live), body(**after), body(**after), mask=Mask.NOTHING)) == want
 
 
 def test_defaults_of_what_is_new_are_not_told() -> None:
@@ -94,7 +95,7 @@ def test_defaults_of_what_is_new_are_not_told() -> None:
             "strategy": {"type": "Recreate", "grace": 1},
         }
     )
-    assert shown(difference(live, after, declared, secret=False)) == [
+    assert shown(difference(live, after, declared, mask=Mask.NOTHING)) == [
         'added .spec.c[name="log"]: None -> {name: log, image: l}',
         "added .spec.strategy: None -> {type: Recreate}",
     ]
@@ -104,7 +105,7 @@ def test_what_another_hand_adds_to_an_old_part_is_told() -> None:
     """A webhook's sidecar is no default."""
     live, after = body(spec={"c": [web("1")]}), body(spec={"c": [web("2"), {"name": "proxy"}]})
     assert 'added .spec.c[name="proxy"]: None -> {name: proxy}' in shown(
-        difference(live, after, body(spec={"c": [web("2")]}), secret=False)
+        difference(live, after, body(spec={"c": [web("2")]}), mask=Mask.NOTHING)
     )
 
 
@@ -128,23 +129,27 @@ def test_what_the_server_keeps_and_our_marks_are_not_told() -> None:
         }
         return body(metadata=metadata, status={"n": n})
 
-    assert not difference(seen("1"), seen("2"), body(), secret=False)
-    assert shown(difference(seen("1"), seen("2", mine="x"), body(), secret=False)) == [
+    assert not difference(seen("1"), seen("2"), body(), mask=Mask.NOTHING)
+    assert shown(difference(seen("1"), seen("2", mine="x"), body(), mask=Mask.NOTHING)) == [
         "added .metadata.annotations: None -> {mine: x}"
     ]
 
 
+def sealed(**parts: Any) -> dict[str, Any]:
+    return body(**parts) | {"kind": "Secret"}
+
+
 def secret(value: str, *, kind: str = "data", annotation: str = "") -> dict[str, Any]:
     annotations = {LAST_APPLIED: value, "a": annotation} if annotation else {}
-    return body(**{kind: {"password": value}}, metadata={"name": "a", "annotations": annotations})
+    return sealed(**{kind: {"password": value}}, metadata={"name": "a", "annotations": annotations})
 
 
 @pytest.mark.parametrize(
     ("live", "after", "want"),
     [
         pytest.param(secret("x"), secret(CANARY), ["changed .data.password"], id="a value"),
-        pytest.param(body(), secret(CANARY), ["added .data.password"], id="the first value"),
-        pytest.param(secret(CANARY), body(), ["removed .data.password"], id="no value"),
+        pytest.param(sealed(), secret(CANARY), ["added .data.password"], id="the first value"),
+        pytest.param(secret(CANARY), sealed(), ["removed .data.password"], id="no value"),
         pytest.param(
             secret("x", annotation="1"),
             secret("x", annotation=CANARY),
@@ -154,21 +159,25 @@ def secret(value: str, *, kind: str = "data", annotation: str = "") -> dict[str,
         pytest.param(
             secret("x", annotation=CANARY), secret("x"), ["removed .metadata.annotations.a"], id="none"
         ),
-        pytest.param(body(datta=1), body(datta={"a": [CANARY]}), ["changed .datta"], id="a misspelt field"),
         pytest.param(
-            body(data={}), body(data={f"k {CANARY}": ""}), ['added .data["k…'], id="a value as name"
+            sealed(datta=1), sealed(datta={"a": [CANARY]}), ["changed .datta"], id="a misspelt field"
         ),
-        pytest.param(body(data={}), body(data={"tls.crt": CANARY}), ['added .data["tls.crt"]'], id="a dot"),
         pytest.param(
-            body(type="a"),
-            body(type="b", immutable=True),
+            sealed(data={}), sealed(data={f"k {CANARY}": ""}), ['added .data["k…'], id="a value as name"
+        ),
+        pytest.param(
+            sealed(data={}), sealed(data={"tls.crt": CANARY}), ['added .data["tls.crt"]'], id="a dot"
+        ),
+        pytest.param(
+            sealed(type="a"),
+            sealed(type="b", immutable=True),
             ["added .immutable: None -> True", "changed .type: a -> b"],
             id="what is no secret",
         ),
     ],
 )
 def test_no_value_of_a_secret_is_told(live: dict[str, Any], after: dict[str, Any], want: list[str]) -> None:
-    found = difference(live, after, after, secret=True)
+    found = difference(live, after, after, mask=Mask.SECRET)
     assert shown(found) == want
     assert CANARY not in repr(found)
     assert CANARY not in repr([change.as_json() for change in found])
@@ -180,16 +189,16 @@ def test_no_value_of_a_secret_is_told(live: dict[str, Any], after: dict[str, Any
         pytest.param(secret(CANARY), id="data"),
         pytest.param(secret(CANARY, kind="stringData"), id="stringData"),
         pytest.param(secret(CANARY, kind="stringDatta"), id="a misspelt field"),
-        pytest.param(body(stringData=CANARY), id="a text where a map belongs"),
+        pytest.param(sealed(stringData=CANARY), id="a text where a map belongs"),
         pytest.param(secret("x", annotation=CANARY), id="an annotation"),
-        pytest.param(body(stringData={"a": {"b": [CANARY]}}), id="a map where a text belongs"),
+        pytest.param(sealed(stringData={"a": {"b": [CANARY]}}), id="a map where a text belongs"),
     ],
 )
 def test_a_new_secret_is_told_without_values(declared: dict[str, Any]) -> None:
-    found = declares(declared, secret=True)
+    found = declares(declared, mask=Mask.SECRET)
     assert any(change.masked for change in found)
     assert CANARY not in repr(found)
-    assert CANARY not in repr(subset(body(), declared, secret=True))
+    assert CANARY not in repr(subset(sealed(), declared, mask=Mask.SECRET))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +232,7 @@ def test_a_new_secret_is_told_without_values(declared: dict[str, Any]) -> None:
     ],
 )
 def test_subset(live: dict[str, Any], declared: dict[str, Any], want: list[str]) -> None:
-    assert shown(subset(body(**live), body(**declared), secret=False)) == want
+    assert shown(subset(body(**live), body(**declared), mask=Mask.NOTHING)) == want
 
 
 REPLICAS = {"f:spec": {"f:replicas": {}}}
@@ -251,23 +260,33 @@ def test_ownership_decides_what_goes_and_what_stays(
     removed: dict[str, Any], kept: dict[str, Any], want: list[str]
 ) -> None:
     changes = [FieldChange(".spec.replicas", "changed", 3, 1)]
-    found = with_ownership(changes, body(data={"a": "x"}), body(), removed=removed, kept=kept, secret=False)
+    found = with_ownership(
+        changes, body(data={"a": "x"}), body(), removed=removed, kept=kept, mask=Mask.NOTHING
+    )
     assert shown(found) == want
 
 
 def test_a_secrets_key_that_git_writes_as_text_is_not_removed() -> None:
-    live, declared = body(data={"a": "eA==", "b": "eQ=="}), body(stringData={"b": "y"})
+    live, declared = sealed(data={"a": "eA==", "b": "eQ=="}), sealed(stringData={"b": "y"})
     removed = {"f:data": {"f:a": {}, "f:b": {}}}
-    found = with_ownership((), live, declared, removed=removed, kept={}, secret=True)
+    found = with_ownership((), live, declared, removed=removed, kept={}, mask=Mask.SECRET)
     assert shown(found) == ["removed .data.a"]
 
 
 def test_a_secrets_texts_are_compared_as_stored() -> None:
-    live = body(data={"a": "eA==", "b": "eQ=="})
-    same = body(stringData={"a": "x"}, data={"b": "eQ==\n"})
-    other = body(stringData={"a": "y"}, data={"b": "eQ=="})
-    assert not subset(live, same, secret=True)
-    assert shown(subset(live, other, secret=True)) == ["changed .data.a"]
+    live = sealed(data={"a": "eA==", "b": "eQ=="})
+    same = sealed(stringData={"a": "x"}, data={"b": "eQ==\n"})
+    other = sealed(stringData={"a": "y"}, data={"b": "eQ=="})
+    assert not subset(live, same, mask=Mask.SECRET)
+    assert shown(subset(live, other, mask=Mask.SECRET)) == ["changed .data.a"]
+
+
+def test_of_an_object_that_holds_values_of_a_secret_none_is_told() -> None:
+    live = body(data={"a": CANARY}, spec={"type": CANARY})
+    after = body(data={"a": "x"}, metadata={"name": "a", "labels": {"l": CANARY}}, spec={"type": "y"})
+    found = difference(live, after, after, mask=Mask.EVERYTHING)
+    assert shown(found) == ["changed .data.a", "added .metadata.labels.l", "changed .spec.type"]
+    assert CANARY not in repr((found, declares(after, mask=Mask.EVERYTHING)))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +308,7 @@ def test_hostile_depth_is_compared_as_one_value() -> None:
             deep = {"a": deep}
         return body(spec=deep)
 
-    (change,) = difference(nest("1"), nest("2"), nest("2"), secret=False)
+    (change,) = difference(nest("1"), nest("2"), nest("2"), mask=Mask.NOTHING)
     assert change.change == "changed"
-    assert not difference(nest("1"), nest("1"), nest("1"), secret=False)
-    assert len(declares(nest("1"), secret=False)) == 1
+    assert not difference(nest("1"), nest("1"), nest("1"), mask=Mask.NOTHING)
+    assert len(declares(nest("1"), mask=Mask.NOTHING)) == 1
