@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import applying, machine, show, takeover
+from bench import applying, machine, planning, show, takeover
 from bench import service as running_service
 from bench.contenders import contenders, make_load
 from bench.lab import LOOP, Lab, open_lab
 from bench.verdict import Row
 
 RESULTS = Path(__file__).with_name("results")
-ROWS = (1, 2, 3, 4, 5, 6)
+ROWS = (1, 2, 3, 4, 5, 6, 7)
 WARM_UP = 30
+PLANNED = 2  # installations that plans are measured on, several times each
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def main() -> int:
 
 def measure(directory: Path, size: Size, rows: frozenset[int]) -> Iterator[Row]:
     """Measure the rows that are wanted: what is timed on one server, what is counted on another."""
-    if rows & {1, 2, 3, 6}:
+    if rows & {1, 2, 3, 6, 7}:
         with open_lab(directory / "timed", counting=False) as lab:
             yield from _timed(lab, size, rows)
     if rows & {3, 4, 5}:
@@ -74,6 +75,8 @@ def _timed(lab: Lab, size: Size, rows: frozenset[int]) -> Iterator[Row]:
     load = make_load(lab, size.small)
     if 6 in rows:
         yield takeover.take_over_row(lab, load, repeat=size.repeat, say=_say)
+    if 7 in rows:
+        yield planning.plan_row(lab, load, repeat=min(size.repeat, PLANNED), say=_say)
     if not rows & {1, 2, 3}:
         return
     small = applying.measure_applies(lab, everybody, load, repeat=size.repeat, again=3 in rows, say=_say)

@@ -99,6 +99,10 @@ class Reconciler:
         """One pass."""
         return [_script(), "sync", "--wait" if wait else "--no-wait", *self._options()]
 
+    def plan(self) -> Sequence[str]:
+        """What a pass would do."""
+        return [_script(), "plan", *self._options()]
+
     def service(self) -> Sequence[str]:
         """The service, on a free port."""
         return [_script(), "run", "--listen", "127.0.0.1:0", "--log-level", "debug", *self._options()]
@@ -215,12 +219,13 @@ def contenders(lab: Lab) -> list[Contender]:
 
 def perform(lab: Lab, who: Contender, *, wait: bool = False) -> Used:
     """Run the contender's command to its end, then let the controllers catch up."""
-    used = child.measure(
-        who.command(wait=wait),
-        environment=environment(lab),
-        output=lab.directory / f"{who.identity}.log",
-        limit=LIMIT,
-    )
+    return perform_command(lab, who, who.command(wait=wait))
+
+
+def perform_command(lab: Lab, who: Contender, command: Sequence[str]) -> Used:
+    """The same for another command of the contender."""
+    log = lab.directory / f"{who.identity}.log"
+    used = child.measure(command, environment=environment(lab), output=log, limit=LIMIT)
     lab.settle()
     return used
 
