@@ -40,6 +40,13 @@ gitops:
     strict: true
     prune_limit: 30%
     guarded_kinds: [Secret, Certificate.cert-manager.io]
+    inventory_id: 1-278964
+    take_over: [kustomize-controller]
+    prune_grace: 60s
+    service_account: shop/deployer
+    allowed_namespaces: [shop, shop-jobs]
+    allowed_kinds: [ConfigMap, Deployment.apps]
+    hold_on_rewind: true
   - id: base
 """
 
@@ -71,6 +78,11 @@ def test_every_key_of_ours():
     assert (shop.interval, shop.suspend, shop.strict, shop.depends_on) == (1.5, True, True, ("base",))
     assert str(shop.prune_limit) == "30%"
     assert shop.guarded_kinds == ("Secret", "Certificate.cert-manager.io")
+    assert (shop.inventory_id, shop.take_over) == ("1-278964", ("kustomize-controller",))
+    assert (shop.prune_grace, shop.hold_on_rewind) == (60.0, True)
+    assert shop.service_account == "shop/deployer"
+    assert shop.allowed_namespaces == ("shop", "shop-jobs")
+    assert shop.allowed_kinds == ("ConfigMap", "Deployment.apps")
 
 
 def test_defaults_of_a_project_are_those_of_the_old_agent():
@@ -81,6 +93,8 @@ def test_defaults_of_a_project_are_those_of_the_old_agent():
     assert (got.dry_run_strategy, got.prune, got.prune_propagation_policy) == ("none", True, "foreground")
     assert (got.inventory_policy, got.suspend, got.strict) == ("must_match", False, False)
     assert str(got.prune_limit) == "50% and 10"
+    assert (got.inventory_id, got.take_over, got.prune_grace, got.hold_on_rewind) == (None, (), 0.0, False)
+    assert (got.service_account, got.allowed_namespaces, got.allowed_kinds) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,22 @@ def test_equals_the_empty_configuration(text):
         pytest.param("prune_timeout: 1.5s", "prune_timeout", 1.5, id="a fraction of a second"),
         pytest.param("prune_timeout: 315576000000s", "prune_timeout", 315576e6, id="10,000 years"),
         pytest.param("depends_on: []", "depends_on", (), id="no dependencies"),
+        pytest.param("inventory_id: ''", "inventory_id", "", id="no inventory is looked for"),
+        pytest.param("inventory_id: null", "inventory_id", None, id="an inventory is looked for"),
+        pytest.param(f"inventory_id: {'a' * 63}", "inventory_id", "a" * 63, id="as long as a label may be"),
+        pytest.param("take_over: [a, b, a]", "take_over", ("a", "b"), id="manager said twice counts once"),
+        pytest.param("take_over: [Go-http-client]", "take_over", ("Go-http-client",), id="capital letters"),
+        pytest.param("take_over: null", "take_over", (), id="no managers"),
+        pytest.param("prune_grace: 0s", "prune_grace", 0.0, id="no grace"),
+        pytest.param("service_account: a/b.c", "service_account", "a/b.c", id="account with a dot"),
+        pytest.param("service_account: null", "service_account", None, id="the service itself"),
+        pytest.param("allowed_namespaces: [a, a]", "allowed_namespaces", ("a",), id="namespace twice"),
+        pytest.param("allowed_namespaces: null", "allowed_namespaces", None, id="null allows all namespaces"),
+        pytest.param(
+            "allowed_kinds: [Job.batch, Job.batch]", "allowed_kinds", ("Job.batch",), id="kind twice"
+        ),
+        pytest.param("allowed_kinds: null", "allowed_kinds", None, id="null allows all kinds"),
+        pytest.param("hold_on_rewind: false", "hold_on_rewind", False, id="a rewind is applied"),
         pytest.param(
             "guarded_kinds: [Secret, Secret]", "guarded_kinds", ("Secret",), id="said twice counts once"
         ),
@@ -296,6 +326,59 @@ def test_a_key_means(keys, attribute, want):
         pytest.param(
             "guarded_kinds: Secret", "guarded_kinds: this must be a list, not text", id="kinds not a list"
         ),
+        *[
+            pytest.param(
+                f"inventory_id: {value}", "inventory_id: this is not the value of a label; write the", id=name
+            )
+            for name, value in [("label", "a/b"), ("blank", "'a b'"), ("end", "a-"), ("long", "a" * 64)]
+        ],
+        pytest.param("inventory_id: 1", "inventory_id: this must be text, not a whole number", id="number"),
+        pytest.param("take_over: x", "take_over: this must be a list, not text", id="one manager"),
+        pytest.param("take_over: ['']", "take_over[0]: value length must be at least 1", id="no manager"),
+        pytest.param(
+            f"take_over: [a, {'ä' * 65}]", "take_over[1]: this is not the name of a field manager", id="bytes"
+        ),
+        pytest.param(
+            'take_over: ["a\\n"]', "take_over[0]: this is not the name of a field manager", id="line break"
+        ),
+        pytest.param("prune_grace: 60", "prune_grace: a duration needs its unit; write 60s", id="grace"),
+        pytest.param("prune_grace: -1s", "prune_grace: this is not a duration", id="negative grace"),
+        *[
+            pytest.param(
+                f"service_account: {value}",
+                "service_account: this is not a ServiceAccount; write NAMESPACE/NAME",
+                id=name,
+            )
+            for name, value in [
+                ("account without namespace", "deployer"),
+                ("account without name", "shop/"),
+                ("account of no namespace", "/deployer"),
+                ("account with two slashes", "a/b/c"),
+                ("account in capitals", "Shop/deployer"),
+                ("empty account", "''"),
+                ("name of a user", "system:serviceaccount:shop:deployer"),
+            ]
+        ],
+        pytest.param(
+            "allowed_namespaces: []", "allowed_namespaces: an empty list allows nothing; name", id="none"
+        ),
+        pytest.param(
+            "allowed_namespaces: shop", "allowed_namespaces: this must be a list, not text", id="one ns"
+        ),
+        pytest.param(
+            "allowed_namespaces: ['*']", "allowed_namespaces: this is not the name of a namespace", id="star"
+        ),
+        pytest.param(
+            "allowed_namespaces: ['']", "allowed_namespaces: value length must be at least 1", id="empty ns"
+        ),
+        pytest.param("allowed_kinds: []", "allowed_kinds: an empty list allows nothing; name", id="no kind"),
+        pytest.param(
+            "allowed_kinds: [v1/Pod]", "allowed_kinds: this is not a kind; write Kind", id="apiVersion"
+        ),
+        pytest.param(
+            "allowed_kinds: [Pod, '*']", "allowed_kinds: this is not a kind; write Kind", id="any kind"
+        ),
+        pytest.param("hold_on_rewind: 'true'", "write true without quotes", id="quoted flag"),
         pytest.param(
             "resource_inclusions: []",
             "resource_inclusions: this key does not exist any more",

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from reconciler.manifests.decode import decode_with_texts
+from reconciler.sync import source
 from reconciler.sync.outcome import State
 from tests.fix_git import Authority, HttpServer
-from tests.fix_sync import Installation
+from tests.fix_sync import Installation, outcomes
 from tests.objects import config_map
 
 PASSWORD = "canary-4711-password"
@@ -86,3 +88,52 @@ def test_configuration_repository_with_its_agent(installation: Installation) -> 
     )
     assert installation.sync().state is State.SYNCED
     assert installation.recorded_names() == {"a"}
+
+
+def test_configuration_repository_behind_a_login_is_read_at_a_ref(
+    installation: Installation, https_server: HttpServer, authority: Authority
+) -> None:
+    """The default branch holds another one; an entry of the same repository needs no credentials."""
+    https_server.login = ("deploy", PASSWORD)
+    credentials(installation, https_server, authority)
+    url = f"{https_server.url}/repo.git"
+    file = ".gitlab/agents/prod/config.yaml"
+    project = {
+        "id": "shop",
+        "url": url,
+        "default_namespace": installation.namespace,
+        "ref": {"branch": "live"},
+    }
+    config = json.dumps({"gitops": {"manifest_projects": [project]}})
+    installation.repo.commit({file: "gitops: {manifest_projects: []}"})
+    installation.repo.commit({file: config, "a.yaml": json.dumps(config_map("a"))}, branch="live")
+    installation.options = replace(
+        installation.options,
+        config=None,
+        config_repo=url,
+        config_ref="live",
+        config_credentials="git",
+        agent_name="prod",
+    )
+    assert installation.sync().state is State.SYNCED
+    assert installation.recorded_names() == {"a"}
+
+
+def test_second_process_with_nothing_to_do_decodes_nothing(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken file is as well known as a good one."""
+    installation.commit({"a.yaml": config_map("a"), "b.yaml": "kind: [", "c.yaml": [config_map("c")]})
+    decoded = 0
+
+    def counting(data: bytes) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return decode_with_texts(data)
+
+    monkeypatch.setattr(source, "decode_with_texts", counting)
+    assert installation.sync().state is State.FAILED
+    assert decoded == 3
+    report = installation.sync()
+    assert (report.state, outcomes(report)) == (State.FAILED, {"a": "unchanged", "c": "unchanged"})
+    assert decoded == 3
