@@ -4,7 +4,7 @@ Every project once, in the order of their dependencies: `reconciler sync`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from reconciler.service.options import ConfigUnusable, Options, OptionsInvalid
 from reconciler.service.signals import stopping
 from reconciler.sync.errors import SyncError
 from reconciler.sync.fleet import why_blocked
-from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.outcome import ProjectReport, State, can_take
 from reconciler.sync.run import Progress, Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import task_group
@@ -112,19 +112,46 @@ class _SinglePass:
         self._finished = finished
         self._statuses = StatusWriter(parts.records)
         self._reports: dict[str, ProjectReport] = {}
+        self._chosen: set[str] = set()
         self._ended: dict[str, asyncio.Event] = {}
         self.unusable = False
 
     async def run(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
+        self._chosen = {project.id for project in projects}
         self._ended = {project.id: asyncio.Event() for project in projects}
         active = [p for p in projects if not (p.suspend or self._configuration.paused)]
         revisions, _ = await asyncio.gather(self._parts.repositories.look_for(active), self._prepare(active))
-        async with task_group() as tasks:
-            for project in projects:
-                tasks.create_task(self._one(project, revisions.get(project.id)))
+        await self._round(projects, revisions)
+        if (again := self._released(projects)) and not self._stop.is_set():
+            self._ended = {project.id: asyncio.Event() for project in again}
+            await self._round(again, revisions)
         if not self._configuration.paused:
             await self._statuses.flush()
         return tuple(self._reports[project.id] for project in projects)
+
+    async def _round(
+        self, projects: Sequence[ManifestProject], revisions: Mapping[str, Revision | GitError]
+    ) -> None:
+        async with task_group() as tasks:
+            for project in projects:
+                tasks.create_task(self._one(project, revisions.get(project.id)))
+
+    def _released(self, projects: Sequence[ManifestProject]) -> tuple[ManifestProject, ...]:
+        """Those for which another project of this pass let go of something, and what waits for them."""
+        found: set[str] = set()
+        for project in projects:
+            mine = self._reports[project.id]
+            if any(can_take(mine, other) for other in self._reports.values()):
+                found.add(project.id)
+        while waiting := {
+            project.id
+            for project in projects
+            if project.id not in found
+            and self._reports[project.id].state is State.PENDING
+            and not found.isdisjoint(project.depends_on)
+        }:
+            found |= waiting
+        return tuple(project for project in projects if project.id in found)
 
     async def _prepare(self, projects: Sequence[ManifestProject]) -> None:
         """Ask the cluster what every run needs while git is asked where the refs are."""
@@ -171,7 +198,7 @@ class _SinglePass:
         if revision is None:
             raise RuntimeError("a project that is not suspended was not looked at")
         said = replace(said, commit=revision.commit, ref=revision.ref)
-        others = tuple(other for other in project.depends_on if other in self._ended)
+        others = tuple(other for other in project.depends_on if other in self._chosen)
         if blocked := why_blocked(replace(project, depends_on=others), self._reports):
             return replace(said, state=State.PENDING, reason=blocked)
         limits = self._configuration.limits

@@ -8,7 +8,7 @@ read takes only its own objects out of the plan, and forbids any prune.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.decode import CRD
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest, ManifestSet
+from reconciler.sync.departing import Around, depart
 from reconciler.sync.inventory import Record
 from reconciler.sync.live import Keep, Labelled, LiveObjects, Snapshot
 from reconciler.sync.plan import Live, Plan, Wanted, applies_to, plan, unseen
@@ -62,7 +63,7 @@ async def compare(
     heir: Heir,
     why_not: Callable[[ObjectRef], str],
     claimed: Mapping[ObjectRef, str],
-    elsewhere: Mapping[ObjectRef, str],
+    around: Around,
     everywhere: bool = False,
 ) -> Comparison:
     """
@@ -88,7 +89,13 @@ async def compare(
     def keep(ref: ObjectRef, its: Live) -> bool:
         want = wanted.get(ref)
         return want is not None and applies_to(
-            want, records.get(ref), its, inventory=inventory, policy=policy, heir=heir
+            want,
+            records.get(ref),
+            its,
+            inventory=inventory,
+            policy=policy,
+            heir=heir,
+            others=around.others,
         )
 
     live: dict[ObjectRef, Live] = {}
@@ -105,25 +112,30 @@ async def compare(
         live.update((ref, its) for ref, its in found.objects.items() if ref in refs)
         strays.update(_strays(found.objects, refs, served[kind], inventory))
     await _look_up(unseen(declared, records, live), live, served, unread, live_objects, keep)
-    decide = partial(
-        plan,
-        declared=manifests.claimed,
+    work = plan(
+        [want for ref, want in wanted.items() if _kind(ref) not in unread and _kind(ref) not in unkept],
+        records=records,
+        live=live,
         inventory=inventory,
         policy=policy,
         records_namespace=records_namespace,
         heir=heir,
         why_not=why_not,
         claimed=claimed,
-        elsewhere=elsewhere,
-        definition_of=lambda ref: _definition(ref, discovery),
+        others=around.others,
     )
-    work = decide(
-        [want for ref, want in wanted.items() if _kind(ref) not in unread and _kind(ref) not in unkept],
-        records={ref: record for ref, record in records.items() if _kind(ref) not in unread},
-        live=live,
+    leave = partial(
+        depart,
+        declared=manifests.claimed,
+        inventory=inventory,
+        records_namespace=records_namespace,
+        around=replace(around, definition_of=lambda ref: _definition(ref, discovery)),
     )
-    lost = decide(
-        (),
+    work = leave(
+        work, records={ref: record for ref, record in records.items() if _kind(ref) not in unread}, live=live
+    )
+    lost = leave(
+        Plan(),
         records={record.ref: record for record in strays},
         live={record.ref: found for record, found in strays.items()},
     )

@@ -17,7 +17,7 @@ from reconciler.config.models import Configuration, ManifestProject
 from reconciler.git.mirror import Revision
 from reconciler.sync.backoff import Backoff
 from reconciler.sync.keeper import Keeper, Runs
-from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.outcome import ProjectReport, State, can_take
 from reconciler.sync.repositories import Place, Repositories, place_of
 
 log = logging.getLogger(__name__)
@@ -119,16 +119,20 @@ class Fleet:
     # -- reports -----------------------------------------------------------------------
 
     def _publish(self, report: ProjectReport) -> None:
-        before = self.reports.get(report.project)
         self.reports[report.project] = report
         self._observer(report)
-        if before is None or before.state is not report.state:
-            for kept in self._kept.values():
-                if report.project in kept.keeper.project.depends_on:
-                    kept.keeper.nudge()
+        for kept in self._kept.values():
+            if report.project in kept.keeper.project.depends_on:
+                kept.keeper.nudge()
+            if can_take(kept.keeper.latest, report):
+                kept.keeper.wake()
 
     def blocker(self, project: ManifestProject) -> str:
         """Why `project` must wait for those that it depends on; "" where it need not."""
+        for other in project.depends_on:
+            # Synced, but at the commit before: what this project needs of the new one is not there yet.
+            if (kept := self._kept.get(other)) and kept.keeper.is_behind:
+                return f"waiting for project {other}, which is {State.PROGRESSING}"
         return why_blocked(project, self.reports)
 
     # -- polling -----------------------------------------------------------------------

@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -23,10 +24,10 @@ from reconciler.sync.errors import RecordsTooNew
 
 SCHEMA: Final = 2
 _READABLE: Final = frozenset({1, SCHEMA})
-"""1 knew no `owner`, `imported`, `importing` and `recent`; the next write of the head makes it the newest."""
+"""1 knew no `owner`, `imported`, `importing`, `recent` and `left`; the next write of the head makes it 2."""
 SHARD_BYTES: Final = 256 * 1024
 _FILL_BYTES = 248 * 1024  # of new lines; the rest is room for keys and metadata
-_FULL_LINE = 90  # bytes that uid, hash and time add to a line once the object exists
+_FULL_LINE = 116  # bytes that uid, hash and times add to a line once the object exists, and leaves git
 _RECENT: Final = 64
 """Objects whose newest line may stand in the head: 16 KiB at most of what every run writes anyway."""
 _UNPROVEN = "-"
@@ -35,6 +36,7 @@ _DAMAGE_LENGTH = 1000  # characters; a head that is garbage throughout must not 
 
 _UNSAFE = re.compile(r"[\s%/\x00-\x1f\x7f]")
 """What would end a word or a line; RBAC allows names with blanks in them."""
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _NAMED_SHARD = re.compile(r"([0-9]{1,9}) ([0-9]{1,9}) ([0-9a-f]{32})")
 
 
@@ -44,7 +46,8 @@ class Record:
     One object in the inventory.
 
     `uid` is "" from the moment before its creation until it was seen; `entry` (16 hex) and
-    `time` are of our managedFields entry after the last apply.
+    `time` are of our managedFields entry after the last apply. `left` is since when git does
+    not declare it any more ("" while it does): from then on another project may take it.
     """
 
     ref: ObjectRef
@@ -52,9 +55,10 @@ class Record:
     uid: str = ""
     entry: str = ""
     time: str = ""
+    left: str = ""
 
     def line(self) -> str:
-        """`apps/v1 Deployment shop/web uid=… fields=… at=…`, blanks in names as `%20`."""
+        """`apps/v1 Deployment shop/web uid=… fields=… at=…`, and `left=…` if it did; blanks as `%20`."""
         ref = self.ref
         words: Sequence[str] = (ref.kind, ref.namespace, ref.name, self.uid, self.entry, self.time)
         api_version = self.api_version
@@ -64,23 +68,41 @@ class Record:
             api_version = "/".join(map(_quoted, api_version.split("/")))
         kind, namespace, name, uid, entry, time = words
         where = f"{namespace}/{name}" if namespace else name
-        return f"{api_version} {kind} {where} uid={uid} fields={entry} at={time}"
+        line = f"{api_version} {kind} {where} uid={uid} fields={entry} at={time}"
+        return f"{line} left={self.left}" if self.left else line
 
 
 def parse_line(line: str) -> Record:
     """The inverse of `Record.line`; ValueError where the text is not one of ours."""
     api_version, kind, where, *fields = line.split(" ")
     namespace, _, name = where.rpartition("/")
-    uid, entry, time = (text.partition("=")[2] for text in fields)
+    uid, entry, time, *left = (text.partition("=")[2] for text in fields)
     words: Sequence[str] = (api_version, kind, namespace, name, uid, entry, time)
     if "%" in line:
         words = [*map(unquote, words)]
     api_version, kind, namespace, name, uid, entry, time = words
     group, version = split_api_version(api_version)
-    record = Record(ObjectRef(group, kind, namespace, name), api_version, uid, entry, time)
-    if not (version and kind and name) or record.line() != line:
+    record = Record(ObjectRef(group, kind, namespace, name), api_version, uid, entry, time, "".join(left))
+    if not (version and kind and name and _is_moment(record.left)) or record.line() != line:
         raise ValueError("not a line that we write")
     return record
+
+
+def stamp(seconds: float) -> str:
+    """A moment as records have it: whole seconds, as the API server writes them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(_TIME)
+
+
+def moment(text: str) -> float:
+    """The inverse of `stamp`; ValueError where the text is none."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return not text or bool(moment(text))
+    except ValueError:
+        return False
 
 
 def _quoted(text: str) -> str:

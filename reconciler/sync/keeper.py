@@ -85,6 +85,7 @@ class Keeper:
         self._unreadable = False
         self._backoff = Backoff(RETRY_FIRST, RETRY_CAP)
         self._due = 0.0
+        self._asked = False
 
     @property
     def revision(self) -> Revision | None:
@@ -119,6 +120,17 @@ class Keeper:
             log.warning("project %s: %s", self.project.id, error)
         self._source_error = error
         self._publish_source(self.latest)
+
+    @property
+    def is_behind(self) -> bool:
+        """A newer revision is there than the last run was about."""
+        return self._done != self._revision
+
+    def wake(self) -> None:
+        """Run once more as soon as may be: another project has let go of something."""
+        self._asked = True
+        self._due = 0.0
+        self._wake.set()
 
     def nudge(self) -> None:
         """Something that this project waits for has changed."""
@@ -165,6 +177,7 @@ class Keeper:
         if revision is None:
             return
         self._stop.clear()
+        self._asked = False
         if self._ending:
             return
         periodic = self._done == revision and not self._backoff.failures
@@ -184,7 +197,9 @@ class Keeper:
         if self._revision == revision and not self._ending:
             whole = report.held is not None and report.held.whole
             pause = HELD_AGAIN if whole else COMPARE
-            self._due = now + (pause if good else self._backoff.delay(random.random()))  # noqa: S311
+            pause = min(pause, report.due_in or pause)
+            delay = pause if good else self._backoff.delay(random.random())  # noqa: S311
+            self._due = now if self._asked else now + delay
         self._publish_source(report)
 
     async def _attempt(self, revision: Revision, *, refresh: bool) -> ProjectReport:

@@ -18,6 +18,7 @@ from reconciler.sync import guard
 from reconciler.sync.apply import Kinds
 from reconciler.sync.compare import Comparison
 from reconciler.sync.findings import Findings
+from reconciler.sync.others import OtherProjects
 from reconciler.sync.outcome import Held, Outcome, Reason
 from reconciler.sync.plan import Candidate, Plan
 from reconciler.sync.prune import PrunePass, prune_walk
@@ -59,7 +60,7 @@ class Leaving:
         self._findings = findings
         self._make_pass = make_pass
 
-    async def decide(self, work: Plan, compared: Comparison) -> Decision:
+    async def decide(self, work: Plan, compared: Comparison, others: OtherProjects) -> Decision:
         """What may be pruned in this run, all or nothing."""
         if not work.candidates:
             return Decision()
@@ -67,7 +68,7 @@ class Leaving:
             stay = len(work.candidates)
             self._findings.notes.append(f"prune is false; objects that left git and stay: {stay}")
             return Decision()
-        held = self._why_held(work, compared)
+        held = self._why_held(work, compared, others)
         approved = False
         if held and held.plan_hash:
             try:
@@ -86,7 +87,7 @@ class Leaving:
             self._findings.notes.clear()
         return Decision(candidates=work.candidates)
 
-    def _why_held(self, work: Plan, compared: Comparison) -> Held | None:
+    def _why_held(self, work: Plan, compared: Comparison, others: OtherProjects) -> Held | None:
         objects = tuple(candidate.ref for candidate in work.candidates)
         if unknown := self._unknown(compared):
             return Held(reason=unknown, plan_hash="", objects=objects)
@@ -97,6 +98,8 @@ class Leaving:
             limit=self._project.prune_limit,
             guarded_kinds=self._project.guarded_kinds,
         )
+        if doubt := others.unknown():
+            reason = f"another project may declare what left git here, and that is not known: {doubt}"
         if damage := self._kept.inventory.damage:
             reason = f"inventory not to be believed: {damage}"
         if reason is None:

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     REPLACED = "Replaced"
     TIMEOUT = "Timeout"
     PRUNE_HELD = "PruneHeld"
+    PRUNE_GRACE = "PruneGrace"
     PRUNE_TIMEOUT = "PruneTimeout"
     PROTECTED = "Protected"
     IN_USE = "InUse"
@@ -147,6 +148,8 @@ class ProjectReport:
     held: Held | None = None
     objects: tuple[ObjectReport, ...] = ()
     duration: float = 0.0
+    due_in: float = 0.0
+    """s after which the project is to be looked at again even if nothing happens; 0 where it need not."""
     recorded: bool = True
     """False where no status is written: a dry run, or a project that was not looked at yet."""
     notes: tuple[str, ...] = field(default=())
@@ -172,6 +175,17 @@ class ProjectReport:
             "objects": [report.as_json() for report in self.objects],
             "notes": list(self.notes),
         }
+
+
+def can_take(blocked: ProjectReport, other: ProjectReport) -> bool:
+    """Whether `other` may have let go, since, of an object that kept this project waiting."""
+    wanted = {
+        report.ref
+        for report in blocked.objects
+        if report.outcome is Outcome.BLOCKED and report.reason == Reason.OWNED_BY_ANOTHER
+    }
+    released = (Outcome.HANDED_OVER, Outcome.HELD)
+    return bool(wanted) and any(its.ref in wanted and its.outcome in released for its in other.objects)
 
 
 def project_state(objects: Iterable[ObjectReport], *, held: Held | None, waiting: bool) -> tuple[State, str]:

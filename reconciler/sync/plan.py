@@ -17,10 +17,9 @@ from reconciler.cluster.takeover import Heir, predecessors
 from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest
-from reconciler.sync import containers
-from reconciler.sync.containers import DefinitionOf
 from reconciler.sync.inventory import Record
 from reconciler.sync.marks import is_record
+from reconciler.sync.others import NOBODY, OtherProjects
 from reconciler.sync.outcome import Outcome, Reason
 
 _ADOPTED: Final = "adopted"
@@ -108,6 +107,8 @@ class Plan:
     """Left git and stay, each with a refusal; what they need stays as well."""
     gone: tuple[ObjectRef, ...] = ()
     """In the inventory, not in git, and seen not to exist or to be another's: only to be forgotten."""
+    due: float = 0.0
+    """When what is kept for a time may go, seconds since the epoch; 0 where nothing is."""
 
 
 def unseen(
@@ -124,7 +125,6 @@ def unseen(
 def plan(
     wanted: Iterable[Wanted],
     *,
-    declared: Collection[ObjectRef],
     records: Mapping[ObjectRef, Record],
     live: Mapping[ObjectRef, Live],
     inventory: str,
@@ -133,20 +133,16 @@ def plan(
     heir: Heir,
     why_not: Callable[[ObjectRef], str] = lambda _ref: "",
     claimed: Mapping[ObjectRef, str] = MappingProxyType({}),
-    elsewhere: Mapping[ObjectRef, str] = MappingProxyType({}),
-    definition_of: DefinitionOf = lambda _ref: "",
+    others: OtherProjects = NOBODY,
 ) -> Plan:
     """
-    Compare git with our records and with the cluster.
+    Compare what git declares with our records and with the cluster; departing.py adds what left git.
 
-    `declared` are all references that git names, those that cannot be applied included;
-    `live` must be complete for them and for `records`: a missing reference does not exist.
-    `inventory` is our inventory id, `heir` says whose fields become ours; the service's own
-    records, namespace and Leases are in `records_namespace`. `why_not` says why the project may
-    not have an object ("" if it may). `claimed` are references that other
-    projects of this process declare first, by project; `elsewhere` is what other projects have in
-    their inventories; `definition_of` names the CustomResourceDefinition that an object's kind
-    would come from.
+    `live` must be complete for `wanted`: a missing reference does not exist. `inventory` is our
+    inventory id, `heir` says whose fields become ours; the service's own records are in
+    `records_namespace`. `why_not` says why the project may not have an object ("" if it may).
+    `claimed` are references that other projects of this process declare first, by project;
+    `others` are all other projects, as their records show them.
     """
     wanted = tuple(wanted)
     steps: list[Step] = []
@@ -164,7 +160,7 @@ def plan(
         if not ours and (other := claimed.get(want.manifest.ref)):
             refusals.append(_claimed(want.manifest.ref, other))
             continue
-        decision = _decide(want, records.get(want.manifest.ref), there, inventory, policy, heir)
+        decision = _decide(want, records.get(want.manifest.ref), there, inventory, policy, heir, others)
         if isinstance(decision, Step) and decision.adopts and _may_hold_keys(want, records_namespace):
             decision = _keys(want.manifest.ref)
         match decision:
@@ -175,30 +171,21 @@ def plan(
             case None:
                 unchanged.append(want.manifest.ref)
     _follow_sources(wanted, steps, unchanged, live)
-    left = _left(
-        declared,
-        records=records,
-        live=live,
-        inventory=inventory,
-        records_namespace=records_namespace,
-        elsewhere=elsewhere,
-        definition_of=definition_of,
-    )
-    return Plan(
-        steps=tuple(steps),
-        unchanged=tuple(unchanged),
-        refusals=(*refusals, *left.refusals),
-        candidates=left.candidates,
-        staying=left.staying,
-        gone=left.gone,
-    )
+    return Plan(steps=tuple(steps), unchanged=tuple(unchanged), refusals=tuple(refusals))
 
 
 def applies_to(
-    want: Wanted, record: Record | None, live: Live, *, inventory: str, policy: InventoryPolicy, heir: Heir
+    want: Wanted,
+    record: Record | None,
+    live: Live,
+    *,
+    inventory: str,
+    policy: InventoryPolicy,
+    heir: Heir,
+    others: OtherProjects = NOBODY,
 ) -> bool:
     """Whether the plan may hold an apply to this object: what else a run needs of it is to be kept."""
-    return isinstance(_decide(want, record, live, inventory, policy, heir), Step)
+    return isinstance(_decide(want, record, live, inventory, policy, heir, others), Step)
 
 
 def _follow_sources(
@@ -231,6 +218,7 @@ def _decide(
     inventory: str,
     policy: InventoryPolicy,
     heir: Heir,
+    others: OtherProjects,
 ) -> Step | Refusal | None:
     if live is None:
         return Step(wanted=want, why="not in the cluster")
@@ -248,6 +236,10 @@ def _decide(
     # Without marks, only the uid that we were given tells ours from one made anew by another hand.
     if live.owner is None and record is not None and record.uid == live.uid:
         return Step(wanted=want, why="our marks were removed", live=live)
+    if giver := others.releasing(ref, live.uid, live.owner):
+        return Step(wanted=want, why=f"handed over by project {giver}", live=live)
+    if project := others.owning(ref, live.owner):
+        return _owned(ref, project)
     return _foreign(want, live, policy)
 
 
@@ -299,6 +291,20 @@ def _not_allowed(ref: ObjectRef, why: str) -> Refusal:
     return Refusal(ref=ref, outcome=Outcome.FAILED, reason=NotAllowed.reason, message=why)
 
 
+def is_another_projects(refusal: Refusal) -> bool:
+    """Whether it is a project that keeps us from the object, and may let it go."""
+    return refusal.outcome is Outcome.BLOCKED and refusal.reason == Reason.OWNED_BY_ANOTHER
+
+
+def _owned(ref: ObjectRef, project: str) -> Refusal:
+    return Refusal(
+        ref=ref,
+        outcome=Outcome.BLOCKED,
+        reason=Reason.OWNED_BY_ANOTHER,
+        message=f"belongs to project {project}, which declares it as well; remove it from one of the two",
+    )
+
+
 def _claimed(ref: ObjectRef, other: str) -> Refusal:
     return Refusal(
         ref=ref,
@@ -330,124 +336,4 @@ def _own_record(ref: ObjectRef) -> Refusal:
         outcome=Outcome.SKIPPED,
         reason=Reason.PROTECTED,
         message="is a record of the service itself, which no project may write; give it another name",
-    )
-
-
-def _left(
-    declared: Collection[ObjectRef],
-    *,
-    records: Mapping[ObjectRef, Record],
-    live: Mapping[ObjectRef, Live],
-    inventory: str,
-    records_namespace: str,
-    elsewhere: Mapping[ObjectRef, str],
-    definition_of: DefinitionOf,
-) -> Plan:
-    """What becomes of what left git: the prune filters of gitlab-agent.md 3.8, in their order."""
-    there: dict[ObjectRef, Live] = {}
-    why_not: dict[ObjectRef, Refusal] = {}
-    gone: list[ObjectRef] = []
-    handed_over: list[Refusal] = []
-    used = containers.users(declared, elsewhere, definition_of)
-    uids = {live[ref].uid for ref in declared if ref in live}
-    for ref in sorted(records.keys() - set(declared)):
-        found, record = live.get(ref), records[ref]
-        if found is None or _is_another(record, found) or found.uid in uids:
-            gone.append(ref)  # the last: the same object, which git declares through another group
-        elif found.owner not in (None, inventory):
-            if record.uid:
-                handed_over.append(_handed_over(ref, found))
-            gone.append(ref)
-        else:
-            there[ref] = found
-            protected = containers.is_protected(ref, records_namespace)
-            if not found.keep and (
-                why := _why_not_prunable(ref, record, found, inventory, used.get(ref, ""), protected)
-            ):
-                why_not[ref] = why
-    _keep_what_would_go_along(there, why_not, definition_of)
-    candidates = {ref: Candidate(ref=ref, live=found) for ref, found in there.items()}
-    return Plan(
-        candidates=tuple(its for ref, its in candidates.items() if ref not in why_not),
-        staying=tuple(its for ref, its in candidates.items() if ref in why_not),
-        refusals=(*why_not.values(), *handed_over),
-        gone=tuple(gone),
-    )
-
-
-def _keep_what_would_go_along(
-    there: Mapping[ObjectRef, Live], why_not: dict[ObjectRef, Refusal], definition_of: DefinitionOf
-) -> None:
-    """
-    A container that left git stays while something in it is to stay.
-
-    What an annotation keeps is let go only where its container stays as well: once it is in no
-    inventory, nobody knows any more that the delete of the container would take it along.
-    """
-    for ref, found in there.items():
-        if not found.keep and ref not in why_not:
-            continue
-        for container in containers.containers_of(ref, definition_of):
-            if container not in there or there[container].keep:
-                continue
-            why_not.setdefault(container, _in_use(container, f"{ref} stays"))
-            if found.keep:
-                why_not[ref] = _kept_within(ref, found, container)
-
-
-def _is_another(record: Record, live: Live) -> bool:
-    """
-    Somebody else made what has the name, and it says nothing of us.
-
-    Ours is gone, or never came to be: a record without uid is written before the first apply, and an
-    object that the apply did not reach carries no mark.
-    """
-    return live.owner is None and record.uid != live.uid
-
-
-def _handed_over(ref: ObjectRef, live: Live) -> Refusal:
-    owner = f"project {live.project}" if live.project else f"inventory {live.owner}"
-    return Refusal(
-        ref=ref,
-        outcome=Outcome.HANDED_OVER,
-        reason=Reason.OWNED_BY_ANOTHER,
-        message=f"left git and belongs to {owner} now; kept",
-    )
-
-
-def _why_not_prunable(
-    ref: ObjectRef, record: Record, live: Live, inventory: str, user: str, protected: bool
-) -> Refusal | None:
-    reason, message = None, ""
-    if protected:
-        reason, message = Reason.PROTECTED, "left git, but the service needs it and never prunes it"
-    elif live.owner != inventory:
-        reason = Reason.NOT_OURS
-        message = "left git, but does not carry our owner mark; delete it by hand if it may go"
-    elif record.uid and record.uid != live.uid:
-        reason = Reason.NOT_OURS
-        message = "left git, but was re-created by another hand since; delete it by hand if it may go"
-    elif user:
-        return _in_use(ref, user)
-    if not reason:
-        return None
-    return Refusal(ref=ref, outcome=Outcome.SKIPPED, reason=reason, message=message)
-
-
-def _in_use(ref: ObjectRef, user: str) -> Refusal:
-    return Refusal(
-        ref=ref,
-        outcome=Outcome.SKIPPED,
-        reason=Reason.IN_USE,
-        message=f"left git, but is still in use: {user}",
-    )
-
-
-def _kept_within(ref: ObjectRef, live: Live, container: ObjectRef) -> Refusal:
-    return Refusal(
-        ref=ref,
-        outcome=Outcome.HELD,
-        reason=Reason.KEPT,
-        message=f"left git and is to be kept ({live.keep}), but {container} left git as well "
-        "and would take it along; annotate that too, or take the annotation off this one",
     )

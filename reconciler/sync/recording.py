@@ -5,12 +5,14 @@ Keeps the order that a crash must find: an object is written down before it is c
 and struck out after it was seen gone. records.py writes, inventory.py lays out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.manifests.identity import ObjectRef
-from reconciler.sync.inventory import Head, Record, rewrite
+from reconciler.manifests.manifest import Manifest, ManifestSet
+from reconciler.sync.inventory import Head, Record, rewrite, stamp
 from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.plan import Plan, is_another_projects
 from reconciler.sync.records import ProjectRecords, Records
 
 
@@ -85,6 +87,12 @@ class Recording:
         for ref in refs:
             self._pending.pop(ref, None)
 
+    def left(self, manifests: ManifestSet, *, now: float) -> None:
+        """What git surely does not declare any more, and is there still; nothing is written yet."""
+        if not manifests.unread:  # a file that cannot be read may declare anything
+            gone = self._pending.keys() - manifests.claimed
+            self._pending.update({ref: _since(self._pending[ref], now) for ref in gone})
+
     def use_approval(self) -> None:
         """The next write of the head takes the approval off: it is good for one prune."""
         self.approved = self._approval_on_head = True
@@ -120,3 +128,41 @@ class Recording:
             approval_used=self._approval_on_head,
         )
         self._approval_on_head = False
+
+
+def new_record(manifest: Manifest) -> Record:
+    """What is written before an object is created, or while another project has it still."""
+    return Record(manifest.ref, manifest.api_version)
+
+
+def between_projects(
+    work: Plan,
+    records: Mapping[ObjectRef, Record],
+    manifests: ManifestSet,
+    *,
+    prune: bool,
+    now: float,
+) -> Iterator[Record]:
+    """
+    What other projects have to know before anything is done.
+
+    That we want what another one has to let go first; and what they may take from now on, or no
+    more. What is about to be pruned is not among it: it would cost every prune a write.
+    """
+    declared = {manifest.ref: manifest for manifest in manifests.manifests}
+    for refusal in work.refusals:
+        if is_another_projects(refusal) and refusal.ref in declared.keys() - records.keys():
+            yield new_record(declared[refusal.ref])
+    for ref in manifests.claimed & records.keys():
+        if records[ref].left:
+            yield replace(records[ref], left="")
+    if manifests.unread:
+        return  # a file that cannot be read may declare anything
+    for candidate in (*work.staying, *(() if prune else work.candidates)):
+        if (record := records.get(candidate.ref)) is not None:
+            # Applied, then killed before the uid was written down: it is ours by record and mark.
+            yield _since(replace(record, uid=record.uid or candidate.live.uid), now)
+
+
+def _since(record: Record, now: float) -> Record:
+    return record if record.left else replace(record, left=stamp(now))

@@ -20,6 +20,7 @@ from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.errors import RecordsTooNew, RecordsUnusable, TwoWriters
 from reconciler.sync.inventory import Head, Inventory, Rewrite, ShardText, format_head, parse_head, read
+from reconciler.sync.others import OtherProject
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +213,29 @@ class Records:
             if records.project != project
             for ref in records.inventory.records
         }
+
+    async def others(self, project: str) -> tuple[OtherProject, ...]:
+        """The other projects of this instance, whether their records can be read or not."""
+        known = await self._known()
+        parts = await self._parts() if self._stale else {}
+        found: list[OtherProject] = []
+        own = marks.inventory_id(self._instance, project)
+        for name in sorted((known.keys() | self._stale) - {own}):
+            try:
+                its = self._join(name, parts) if name in self._stale else known[name]
+            except RecordsTooNew as error:
+                annotations = parts[name]["metadata"].get("annotations") or {}
+                found.append(
+                    OtherProject(project=annotations.get(marks.PROJECT, ""), owner=name, unread=error.what)
+                )
+                continue
+            unread = its.inventory.damage
+            found.append(
+                OtherProject(
+                    project=its.project, owner=its.owner, records=its.inventory.records, unread=unread
+                )
+            )
+        return tuple(found)
 
     def forget(self, records: ProjectRecords) -> None:
         """Somebody else has written, or we do not know what we have: read them again on next use."""

@@ -10,7 +10,8 @@ and prunes nothing at all.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
 from reconciler.sync.claims import Claims
 from reconciler.sync.compare import Comparison, compare
+from reconciler.sync.departing import Around
 from reconciler.sync.findings import Findings
 from reconciler.sync.identities import Identities, Identity
 from reconciler.sync.importer import Importer
@@ -37,6 +39,7 @@ from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
 from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.oldagent import OldAgent
+from reconciler.sync.others import OtherProjects
 from reconciler.sync.outcome import (
     BAD,
     ObjectReport,
@@ -48,7 +51,7 @@ from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
 from reconciler.sync.preview import Preview, PreviewPass, tainted
 from reconciler.sync.prune import PrunePass, Pruning
-from reconciler.sync.recording import Recording
+from reconciler.sync.recording import Recording, between_projects, new_record
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
 from reconciler.sync.substituting import Substituting, digest_of
@@ -91,6 +94,8 @@ class Parts:
     neighbours: Neighbours
     progress: Progress = lambda _project, _report: None
     timings: Timings = field(default_factory=NoTimings)
+    wall: Callable[[], float] = time.time
+    """Seconds since the epoch, for what is recorded."""
 
 
 class Run:
@@ -105,6 +110,7 @@ class Run:
         key: bytes,
         manifests: ManifestSet,
         records: ProjectRecords,
+        find_others: Callable[[Collection[ObjectRef]], Awaitable[OtherProjects]],
     ) -> None:
         self.parts = parts
         self.who = who
@@ -128,7 +134,8 @@ class Run:
         self.digests: dict[ObjectRef, str] = {}
         self.sent: ApplyPass | None = None
         self.claimed: Mapping[ObjectRef, str] = {}
-        self.elsewhere: Mapping[ObjectRef, str] = {}
+        self.find_others = find_others
+        self.around = Around(now=parts.wall(), grace=request.project.prune_grace)
         self.findings = Findings(
             self.project.id,
             manifests,
@@ -160,9 +167,7 @@ class Run:
         self.claimed = self.parts.claims.take(self.project.id, self.manifests.claimed, unread=unread)
         if held := await self._why_held():
             return self.findings.hold(held)
-        left = self.records.inventory.records.keys() - self.manifests.claimed
-        if any(ref.kind in _CONTAINERS for ref in left):
-            self.elsewhere = await self.parts.records.of_others(self.project.id)
+        await self._look_around()
         for manifest in self.manifests.manifests:
             if manifest.substitutions:
                 self.digests[manifest.ref] = await self.values.digest(manifest)
@@ -184,11 +189,11 @@ class Run:
         if self.project.dry_run_strategy == "client":
             self.findings.dry_run(work)
             return self.findings.report(None)
-        await self.recording.before(
-            _new_record(step) for step in work.steps if self._is_created(step.wanted.manifest.ref, compared)
-        )
+        await self._record(work, compared)
         lost = await self._apply(work, graph, compared)
-        decision = Decision() if lost or self._stopped else await self.leaving.decide(work, compared)
+        decision = Decision()
+        if not lost and not self._stopped:
+            decision = await self.leaving.decide(work, compared, self.around.others)
         # What nothing new may stand in for goes at once, the rest when the new is well.
         kept = await self._prune(decision.candidates, graph, work.staying)
         if self._waits and not lost and not self._stopped:
@@ -197,9 +202,11 @@ class Run:
         if not lost and not self._stopped:
             self.leaving.report_kept(kept, waited=self._waits)
         self.recording.gone(work.gone)
+        self.recording.left(self.manifests, now=self.around.now)
         complete = not lost and not self._stopped
         settled = self.recording.approved or not (work.candidates or compared.strays or compared.unread)
         report = self.findings.report(decision.held, stopped=self._stopped)
+        report = replace(report, due_in=max(0.0, work.due - self.around.now))
         await self.recording.after(report if complete else None, sound=complete and settled)
         if lost:
             raise lost
@@ -242,8 +249,25 @@ class Run:
         """Only a preview goes on without them."""
         return self.request.preview is not None and bool(self.request.preview.unrecorded)
 
-    def _is_created(self, ref: ObjectRef, compared: Comparison) -> bool:
-        return ref not in compared.live or ref not in self.records.inventory.records
+    async def _look_around(self) -> None:
+        """What the other projects declare and own, as far as this run may touch it."""
+        if self._are_records_unread:
+            return  # nor can anybody else's be read
+        recorded = self.records.inventory.records.keys()
+        self.around = replace(self.around, others=await self.find_others(recorded))
+        if any(ref.kind in _CONTAINERS for ref in recorded - self.manifests.claimed):
+            elsewhere = await self.parts.records.of_others(self.project.id)
+            self.around = replace(self.around, elsewhere=elsewhere)
+
+    async def _record(self, work: Plan, compared: Comparison) -> None:
+        """Write down what is about to be created, and what other projects have to know before."""
+        records = self.records.inventory.records
+        wanted = [step.wanted.manifest for step in work.steps]
+        created = [m for m in wanted if m.ref not in compared.live or m.ref not in records]
+        between = between_projects(
+            work, records, self.manifests, prune=self.project.prune, now=self.around.now
+        )
+        await self.recording.before([*map(new_record, created), *between])
 
     # -- compare ---------------------------------------------------------------------
 
@@ -266,7 +290,7 @@ class Run:
             heir=self.heir,
             why_not=self.allowed.why_not,
             claimed=self.claimed,
-            elsewhere=self.elsewhere,
+            around=self.around,
             everywhere=everywhere,
         )
 
@@ -503,8 +527,3 @@ _CONTAINERS = frozenset({"Namespace", "CustomResourceDefinition"})
 def _left_git(work: Plan) -> set[ObjectRef]:
     """What is in the cluster still, but in git no more: nothing that needs it can be applied."""
     return {candidate.ref for candidate in (*work.candidates, *work.staying)}
-
-
-def _new_record(step: Step) -> Record:
-    manifest = step.wanted.manifest
-    return Record(manifest.ref, manifest.api_version)

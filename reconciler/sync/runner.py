@@ -12,15 +12,19 @@ import secrets
 import time
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from reconciler.cluster.errors import Forbidden
-from reconciler.config.models import Configuration
+from reconciler.config.models import Configuration, ManifestProject
+from reconciler.git.errors import GitError
+from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import ManifestSet, Scope
 from reconciler.sync import marks
 from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Kinds
 from reconciler.sync.errors import RecordsUnusable
+from reconciler.sync.others import OtherProjects, among
 from reconciler.sync.outcome import ProjectReport
 from reconciler.sync.preview import Preview
 from reconciler.sync.records import ProjectRecords
@@ -38,6 +42,7 @@ class Runner:
         self._kinds: Kinds | None = None
         self._refreshed = 0.0
         self._key: bytes | None = None
+        self._projects: tuple[ManifestProject, ...] | None = None
         self._setup = asyncio.Lock()
 
     async def refresh(self) -> None:
@@ -54,6 +59,7 @@ class Runner:
 
     def know(self, configuration: Configuration) -> None:
         """This configuration is in force."""
+        self._projects = configuration.projects
         self._parts.neighbours.know(configuration)
 
     def retain(self, projects: Collection[str]) -> None:
@@ -124,8 +130,31 @@ class Runner:
             records = replace(records, versions=dict(records.versions))
         await kinds.know(records.inventory.records)
         who = await self._parts.identities.of(request.project.service_account, allowed_of(request.project))
-        run = Run(self._parts, who, request, kinds, key, manifests, records)
+        find_others = partial(self._others, request, kinds, manifests)
+        run = Run(self._parts, who, request, kinds, key, manifests, records, find_others)
         return await run.carry_out()
+
+    async def _others(
+        self, request: Request, kinds: Kinds, manifests: ManifestSet, recorded: Collection[ObjectRef]
+    ) -> OtherProjects:
+        """The other projects; git is read for those on our repository only where something left ours."""
+        known = None if self._projects is None else [project.id for project in self._projects]
+        each = among(await self._parts.records.others(request.project.id), known)
+        left = set(recorded) - manifests.claimed
+        declared: dict[ObjectRef, str] = {}
+        unread = ""
+        for other in self._projects or () if left else ():
+            if not _reads_the_same(other, request.project):
+                continue
+            try:
+                theirs = await self._read(replace(request, project=other), kinds)
+            except GitError as error:
+                unread = f"project {other.id}: {error}"
+                continue
+            declared.update(dict.fromkeys(left & theirs.claimed, other.id))
+            if theirs.unread:
+                unread = f"project {other.id}: {theirs.unread[0]} cannot be read"
+        return OtherProjects(each=each, declared=declared, unread=unread)
 
     async def _read(self, request: Request, kinds: Kinds) -> ManifestSet:
         project = request.project
@@ -154,3 +183,8 @@ class Runner:
             await kinds.refresh(before)
             manifests = await read()
         return manifests
+
+
+def _reads_the_same(one: ManifestProject, other: ManifestProject) -> bool:
+    """Two projects whose revision is the same, whichever of them runs first."""
+    return one.id != other.id and (one.url, one.ref) == (other.url, other.ref)

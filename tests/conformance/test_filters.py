@@ -4,16 +4,15 @@ from collections.abc import Set
 
 import pytest
 
-from reconciler.cluster.takeover import Heir
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.inventory import Record
 from reconciler.sync.live import live_of
-from reconciler.sync.plan import Candidate, Live, Plan, Wanted, plan
+from reconciler.sync.plan import Candidate, Live, Plan
 from reconciler.sync.prune import prune_walk
 from reconciler.sync.walk import Walk
-from tests.sync.pieces import INVENTORY, manifest, ref
+from tests.sync.pieces import INVENTORY, ref, version_of, whole_plan
 
 OTHER = "another-inventory"
 MARK = "mark"
@@ -37,20 +36,12 @@ def decide(
 ) -> Plan:
     """`applied` are declared, not recorded; `left` recorded, not declared; None is not in the cluster."""
     live = {one: its for one, its in {**(applied or {}), **(left or {})}.items() if its}
-    return plan(
-        [Wanted(manifest=manifest(one, api_version=_version(one)), mark=MARK) for one in applied or {}],
-        declared=set(applied or {}),
-        records={one: Record(one, _version(one), uid="u1") for one in left or {}},
+    return whole_plan(
+        applied or {},
+        records=[Record(one, version_of(one), uid="u1") for one in left or {}],
         live=live,
-        inventory=INVENTORY,
         policy=policy,
-        records_namespace="own",
-        heir=Heir("reconciler:shop", "reconciler:"),
     )
-
-
-def _version(one: ObjectRef) -> str:
-    return f"{one.group}/v1" if one.group else "v1"
 
 
 def fate(work: Plan, one: ObjectRef) -> str:

@@ -79,7 +79,7 @@ def records(*those: Record) -> dict[ObjectRef, Record]:
 def small_shards() -> Iterator[None]:
     """Three objects fill a shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inventory, "_FILL_BYTES", 3 * (90 + 42))
+        patch.setattr(inventory, "_FILL_BYTES", 3 * (inventory._FULL_LINE + 42))
         yield
 
 
@@ -113,6 +113,11 @@ MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCh
             Record(ObjectRef("", "Secret", "shop", "s"), "v1"),
             "v1 Secret shop/s uid= fields= at=",
             id="not created yet",
+        ),
+        pytest.param(
+            Record(ObjectRef("", "Secret", "shop", "s"), "v1", "u1", left=TIME),
+            f"v1 Secret shop/s uid=u1 fields= at= left={TIME}",
+            id="left git",
         ),
         pytest.param(
             Record(ObjectRef("", "Namespace", "", "shop"), "v1"),
@@ -172,6 +177,9 @@ def test_no_text_breaks_a_line(group, kind, namespace, name, uid, time):
         pytest.param("", id="nothing"),
         pytest.param("v1 Secret shop/s", id="no fields"),
         pytest.param("v1 Secret shop/s uid= fields= at= more=", id="a word too many"),
+        pytest.param("v1 Secret shop/s uid= fields= at= left=", id="left at no time"),
+        pytest.param("v1 Secret shop/s uid= fields= at= left=2026-13-01T00:00:00Z", id="no time at all"),
+        pytest.param(f"v1 Secret shop/s uid= fields= at= left={TIME} x=", id="a word after that"),
         pytest.param("v1 Secret shop/s uid= fields=  at=", id="two blanks"),
         pytest.param(" v1 Secret shop/s uid= fields= at=", id="blank at the start"),
         pytest.param("v1 Secret shop/s fields= uid= at=", id="another sequence"),

@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 
 from reconciler.cluster.managed import Owner
-from reconciler.cluster.takeover import Heir
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import Outcome
-from reconciler.sync.plan import Live, Plan, Wanted, plan, unseen
-from tests.sync.pieces import INVENTORY, manifest, record, ref
+from reconciler.sync.plan import Live, Plan, unseen
+from tests.sync.pieces import INVENTORY, MARK, record, ref, version_of, whole_plan
 
 OTHER = "reconciler-ffffffffffff"
-MARK = "mark-of-d1"
-HEIR = Heir("reconciler:shop", "reconciler:")
 A = ref("a")
 
 
@@ -48,20 +45,7 @@ def decide(
     found: dict[ObjectRef, Live] | None = None,
     policy: str = "must_match",
 ) -> Plan:
-    return plan(
-        [Wanted(manifest=manifest(one, api_version=version_of(one)), mark=MARK) for one in wanted],
-        declared={*wanted, *claimed},
-        records={one.ref: one for one in records},
-        live=found or {},
-        inventory=INVENTORY,
-        policy=policy,
-        records_namespace="own",
-        heir=HEIR,
-    )
-
-
-def version_of(one: ObjectRef) -> str:
-    return f"{one.group}/v1" if one.group else "v1"
+    return whole_plan(wanted, claimed=claimed, records=records, live=found or {}, policy=policy)
 
 
 def summary(work: Plan) -> str:
