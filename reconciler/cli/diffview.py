@@ -19,7 +19,7 @@ import typer
 from reconciler.cli.text import number_of, plain
 from reconciler.service.planning import Planned, PlannedObject, PlannedProject
 from reconciler.sync.diff import FieldChange
-from reconciler.sync.outcome import SCHEMA, Outcome, State
+from reconciler.sync.outcome import SCHEMA, Outcome, State, project_state
 from reconciler.sync.preview import Action
 
 COMMENT_LIMIT: Final = 60_000
@@ -139,10 +139,15 @@ def _lines(project: PlannedProject) -> Iterator[Line]:
             yield "", 1, f"to let it go ahead: reconciler approve {project.report.project} {held.plan_hash}"
     for text in project.unseen:
         yield "!", 1, f"not seen: {text}"
-    if project.report.state is State.FAILED and project.report.reason:
+    if project.report.state is State.FAILED and project.report.reason != _of_objects(project):
         yield "!", 1, project.report.reason
     for note in project.report.notes:
         yield "", 1, f"note: {note}"
+
+
+def _of_objects(project: PlannedProject) -> str:
+    """The reason that the objects themselves give, which is told with each of them."""
+    return project_state((its.report for its in project.objects), held=None, waiting=False)[1]
 
 
 def _object_lines(its: PlannedObject) -> Iterator[Line]:

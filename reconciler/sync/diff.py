@@ -9,7 +9,7 @@ may not ask. No value of a Secret, nor of its annotations, gets into a `FieldCha
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -72,6 +72,7 @@ _OPEN: Final[Mapping[Mask, re.Pattern[str]]] = {
     ),
     Mask.EVERYTHING: re.compile(r"\.(?:apiVersion|kind|metadata|metadata\.name|metadata\.namespace)"),
 }
+_STEPS: Final = re.compile(r"[.\[]")
 _ODD_NAME: Final = re.compile(r"[^\w./\[\]\"=,-]")
 """No name of a Secret's key or annotation: a value in the wrong place, for all we know."""
 
@@ -133,20 +134,21 @@ def with_ownership(
 
     Sets of fields, as fieldsV1 has them: `removed` left git and would go, `kept` left git and stay.
     """
-    staying = tuple(path for path, _ in owned(kept))
-    told = [change for change in changes if not _is_below(change.path, staying)]
-    named = tuple(change.path for change in told)
+    staying = {path for path, _ in owned(kept)}
+    told = [change for change in changes if not _is_among(change.path, staying)]
+    named = {change.path for change in told}
     comparing = _Comparing(mask=mask, whole=False)
     wanted = visible(_with_encoded(declared))
     for path, (has, wants) in owned(removed, visible(live), wanted):
         # A Secret's stringData gives up what was applied as data, and writes it again.
-        if has is not MISSING and wants is MISSING and not _is_below(path, named):
+        if has is not MISSING and wants is MISSING and not _is_among(path, named):
             told.append(comparing.told(path, "removed", has, None))
     return tuple(told)
 
 
-def _is_below(path: str, others: Iterable[str]) -> bool:
-    return any(path == other or path.startswith((f"{other}.", f"{other}[")) for other in others)
+def _is_among(path: str, others: Set[str]) -> bool:
+    """Whether a field, or one that it is a part of, is among `others`."""
+    return path in others or any(path[: its.start()] in others for its in _STEPS.finditer(path))
 
 
 def declares(declared: Mapping[str, Any], *, mask: Mask) -> tuple[FieldChange, ...]:

@@ -174,6 +174,10 @@ class PreviewPass(Pass):
         if not open_values:
             after, unseen = await self._ask_or_say(ref, resource, body)
         mask = self._mask(ref, resource)
+        if resource is None and step.live is not None:
+            # In the version that git wants it cannot be read yet.
+            moved = FieldChange(".apiVersion", "changed", step.live.api_version, manifest.api_version)
+            return Change(action=Action.UPDATE, fields=(moved,), unseen=unseen), ()
         if live is None:
             fields = diff.declares(declared, mask=mask)
             return Change(action=Action.CREATE, fields=fields, unseen=unseen), ()

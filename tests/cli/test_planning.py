@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.running import Done, options, run
 from tests.fix_sync import PROJECT, Installation
-from tests.objects import config_map
+from tests.objects import config_map, manifest
 
 
 def plan(installation: Installation, *arguments: object, **more: Any) -> Done:
@@ -26,6 +26,12 @@ def test_text_and_exit_codes(installation: Installation) -> None:
     assert (done.code, "1 unchanged" in done.out) == (0, True)
     assert plan(installation, "--revision", "nowhere").code == 2
     assert plan(installation, "other").error.endswith(f"has no project other; it has {PROJECT}")
+
+
+def test_what_would_fail_is_told_once(installation: Installation) -> None:
+    installation.commit({"a.yaml": manifest("v1", "Service", "bad", spec={"ports": [{"port": 0}]})})
+    done = plan(installation)
+    assert (done.code, done.out.count("spec.ports[0].port: Invalid value")) == (2, 1)
 
 
 def test_json_is_one_document(installation: Installation) -> None:

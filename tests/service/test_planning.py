@@ -539,6 +539,19 @@ def taking(name: str, source: str, path: str, **data: str) -> dict[str, Any]:
     return made
 
 
+def test_a_version_that_comes_with_its_definition(installation: Installation, namespace: str) -> None:
+    group = f"{namespace}.example.com"
+    made = definition(group)
+    installation.commit({"a.yaml": [made, manifest(f"{group}/v1", "Widget", "w", spec={"n": 1})]})
+    installation.sync()
+    first = made["spec"]["versions"][0]
+    made["spec"]["versions"] = [first, {**first, "name": "v2", "storage": False}]
+    installation.commit({"a.yaml": [made, manifest(f"{group}/v2", "Widget", "w", spec={"n": 1})]})
+    project = plan(installation)
+    assert objects(project)["w"] == "update updated"
+    assert fields(project, "w") == [f"changed .apiVersion {group}/v1 -> {group}/v2"]
+
+
 def test_values_of_other_objects_are_part_of_the_plan(installation: Installation) -> None:
     source = config_map("source", x="1")
     installation.commit({"a.yaml": [source, taking("target", "ConfigMap/source", "$.data.x")]})
