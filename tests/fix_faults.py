@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import ControlPlane
+from localcluster import Api, ControlPlane
 from tests.faults.gateway import Gateway
 from tests.faults.rounds import Rounds
+from tests.faults.webhooks import Webhook
 from tests.fix_git import Authority, LoopThread
 from tests.fix_sync import Installation
 
@@ -36,3 +37,11 @@ def gateway_kubeconfig(
 def rounds(installation: Installation, gateway: Gateway, gateway_kubeconfig: Path) -> Rounds:
     """Two rounds are done and whole; more are the test's."""
     return Rounds(installation, gateway, gateway_kubeconfig)
+
+
+@pytest.fixture
+def webhook(server_thread: LoopThread, api: Api, authority: Authority) -> Iterator[Webhook]:
+    """A webhook that guards nothing yet."""
+    webhook = Webhook(server_thread, api, authority)
+    yield webhook
+    webhook.stop()

@@ -6,7 +6,10 @@ The type says what to do next:
     ClusterError
     |- KubeconfigInvalid    a person mends the kubeconfig or the flags; nothing was sent
     |- Unauthorized         401, or no credentials to be had; a person
-    |- Forbidden            403; a person grants the right, or the manifest is refused by policy
+    |- Forbidden            403; a person grants the right
+    |  |- AdmissionDenied   a webhook or policy refuses the object, whatever the status
+    |  |- QuotaExceeded     the namespace has no room; try again later
+    |  `- Terminating       the namespace goes; try again when it is gone
     |- NotAllowed           refused by ourselves: the configuration confines the project
     |- NotFound             404 that names the object or its namespace: it is not there
     |- KindNotServed        any other 404: nothing is known about the object itself
@@ -18,7 +21,11 @@ The type says what to do next:
     |- TooLarge             413, or an answer above our bound
     |- TooManyRequests      429 for longer than we wait; try again later
     |- ServerFault          5xx and answers that are not the API's; try again later
+    |  |- WebhookUnavailable   an admission webhook that has to be asked does not answer
+    |  |- ConversionFailed     the webhook that converts a custom resource does not work
+    |  `- ServerTimeout        the server gave up on the request; it may have been carried out
     |- Unreachable          no answer; `maybe_written` says whether a write may have happened
+    |  `- RequestTimeout    we gave up on the request; it may have been carried out
     |- DiscoveryIncomplete  the server could not say whether it knows a kind: unknown, not absent
     |- ListExpired          paging outlived its snapshot twice; try again later
     |- WatchExpired         410: list again, then watch from there
@@ -58,7 +65,7 @@ class Unauthorized(ClusterError):
 
 class Forbidden(ClusterError):
     """
-    RBAC or admission refuses; the text names verb, resource and namespace as the server does.
+    RBAC refuses; the text names verb, resource and namespace as the server does.
 
     `lacks_right`: RBAC refuses the verb, whatever the object's content.
     """
@@ -68,6 +75,26 @@ class Forbidden(ClusterError):
     def __init__(self, *, what: str, where: str, mend: str, lacks_right: bool = False) -> None:
         super().__init__(what=what, where=where, mend=mend)
         self.lacks_right = lacks_right
+
+
+class AdmissionDenied(Forbidden):
+    """An admission webhook or policy does not let the object in: the object or the policy is to change."""
+
+    reason = "AdmissionDenied"
+
+
+class QuotaExceeded(Forbidden):
+    """A ResourceQuota of the namespace leaves no room for it."""
+
+    reason = "QuotaExceeded"
+    retry = True
+
+
+class Terminating(Forbidden):
+    """Nothing new gets into a namespace that is being deleted."""
+
+    reason = "Terminating"
+    retry = True
 
 
 class NotAllowed(ClusterError):
@@ -160,6 +187,24 @@ class ServerFault(ClusterError):
         self.retry_after = retry_after
 
 
+class WebhookUnavailable(ServerFault):
+    """An admission webhook that must be asked cannot be reached, is too slow or answers nonsense."""
+
+    reason = "WebhookUnavailable"
+
+
+class ConversionFailed(ServerFault):
+    """Objects of the kind cannot be converted between its versions: its webhook does not work."""
+
+    reason = "ConversionFailed"
+
+
+class ServerTimeout(ServerFault):
+    """The server itself ran out of time; a write may have happened."""
+
+    reason = "ServerTimeout"
+
+
 class Unreachable(ClusterError):
     """
     No answer came.
@@ -174,6 +219,12 @@ class Unreachable(ClusterError):
     def __init__(self, *, what: str, where: str, mend: str, maybe_written: bool = False) -> None:
         super().__init__(what=what, where=where, mend=mend)
         self.maybe_written = maybe_written
+
+
+class RequestTimeout(Unreachable):
+    """Our own limit for one request is over."""
+
+    reason = "RequestTimeout"
 
 
 class DiscoveryIncomplete(ClusterError):

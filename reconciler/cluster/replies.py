@@ -34,7 +34,7 @@ _TYPO_MARKS = (
 )
 _BASE64_MARK = "illegal base64 data"
 _LIVE_MARK = "failed to create typed live object"
-_WEBHOOK_MARK = "conversion webhook"  # this conversion fails when the webhook does: not the manifest's fault
+_CONVERSION_MARK = "conversion webhook"  # it fails when the webhook does: not the manifest's fault
 
 _RBAC = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>[a-z]+) (?:resource|path) "(?P<resource>[^"]*)"'
@@ -63,6 +63,25 @@ class Doing:
     text: str
     secret: bool = False
     write: bool = False
+
+
+# What admission says, by the server's own words at the beginning: what follows them comes from elsewhere.
+_NAME = r"[-.\w/:]{1,253}"
+_DENIED = (
+    re.compile(rf'admission webhook "(?P<by>{_NAME})" denied the request'),
+    re.compile(rf"{_NAME}( \"[^\"]*\")? is forbidden: \w+AdmissionPolicy '(?P<by>{_NAME})' with binding"),
+    re.compile(rf'{_NAME}( "[^"]*")? is forbidden: violates (?P<by>PodSecurity) '),
+)
+_UNASKED = re.compile(rf'Internal error occurred: failed calling webhook "(?P<by>{_NAME})"')
+_QUOTA = re.compile(
+    rf'{_NAME}( "[^"]*")? is forbidden: (exceeded quota|failed quota|status unknown for quota): '
+)
+_TERMINATED = re.compile(
+    rf'{_NAME}( "[^"]*")? is forbidden: unable to create new content in namespace {_NAME} because'
+)
+_ESCALATION = "is attempting to grant RBAC permissions not currently held"
+_ETCD_LIMITS = ("etcdserver: request is too large", "trying to send message larger than max")
+_TIMEOUT, _BUSY = 504, "ServerTimeout"
 
 
 def from_status(
@@ -104,6 +123,8 @@ def from_object(
     )
     if status == _BAD_REQUEST and _NO_DRY_RUN in reply.message:
         return _no_dry_run(reply)
+    if refusal := _by_words(reply):
+        return refusal
     if _is_typo(reply):
         return _not_base64(reply, sent) if _BASE64_MARK in reply.raw else _typo(reply)
     if status in _BY_STATUS:
@@ -149,6 +170,62 @@ def _no_dry_run(reply: _Reply) -> errors.ClusterError:
     )
 
 
+def _by_words(reply: _Reply) -> errors.ClusterError | None:
+    """What the status alone does not tell: who refuses, and who does not work."""
+    for denied in _DENIED:
+        if match := denied.match(reply.raw):
+            return _denied(reply, match["by"])
+    if match := _UNASKED.match(reply.raw):
+        return _unasked(reply, match["by"])
+    if _QUOTA.match(reply.raw):
+        return errors.QuotaExceeded(
+            what=reply.said("the quota of the namespace has no room for it"),
+            where=reply.doing.text,
+            mend="raise the ResourceQuota, ask for less or make room; it is tried again by itself",
+        )
+    if _TERMINATED.match(reply.raw):
+        return errors.Terminating(
+            what="its namespace is being deleted",
+            where=reply.doing.text,
+            mend="it is created when the namespace is there again; if that stays, look at its conditions",
+        )
+    if reply.status >= _SERVER_ERROR and _CONVERSION_MARK in reply.raw:
+        return errors.ConversionFailed(
+            what=reply.said("the kind's conversion webhook failed"),
+            where=reply.doing.text,
+            mend="look at spec.conversion of its CustomResourceDefinition and at the Service that it names; "
+            "it is tried again by itself",
+        )
+    if reply.status >= _SERVER_ERROR and any(mark in reply.raw for mark in _ETCD_LIMITS):
+        return _too_large(reply)
+    if reply.status == _TIMEOUT or reply.reason == _BUSY:
+        return errors.ServerTimeout(
+            what=reply.said(f"the API server ran out of time ({reply.status})"),
+            where=reply.doing.text,
+            mend="it is tried again later; if it repeats, look at the load of the server, etcd and webhooks",
+            retry_after=reply.retry_after,
+        )
+    return None
+
+
+def _denied(reply: _Reply, by: str) -> errors.AdmissionDenied:
+    return errors.AdmissionDenied(
+        what=reply.said(f"{by} denied the request"),
+        where=reply.doing.text,
+        mend=f"change the manifest so that {by} lets it pass, or the policy",
+    )
+
+
+def _unasked(reply: _Reply, by: str) -> errors.WebhookUnavailable:
+    return errors.WebhookUnavailable(
+        what=reply.said(f"the admission webhook {by} could not be asked"),
+        where=reply.doing.text,
+        mend=f"look at the webhook {by} and the Service that its configuration names; "
+        "it is tried again by itself",
+        retry_after=reply.retry_after,
+    )
+
+
 def _unauthorized(reply: _Reply) -> errors.ClusterError:
     return errors.Unauthorized(
         what="the API server does not accept our credentials (401)",
@@ -160,10 +237,13 @@ def _unauthorized(reply: _Reply) -> errors.ClusterError:
 def _forbidden(reply: _Reply) -> errors.ClusterError:
     match = _RBAC.search(reply.message)
     if match is None:
+        grants = _ESCALATION in reply.raw
         return errors.Forbidden(
             what=reply.said("the API server refuses this (403)"),
             where=reply.doing.text,
-            mend="an admission policy or quota refuses it; change the object or ask who runs the cluster",
+            mend="grant the service what the role holds, or the verbs escalate and bind on it"
+            if grants
+            else "change the object, or ask who runs the cluster what forbids it",
         )
     user, verb, resource = match["user"], match["verb"], match["resource"]
     group, namespace = match["group"] or "", match["namespace"]
@@ -271,7 +351,7 @@ _BY_STATUS: Mapping[int, Callable[[_Reply], errors.ClusterError]] = {
 
 
 def _is_typo(reply: _Reply) -> bool:
-    if reply.status != _SERVER_ERROR or _WEBHOOK_MARK in reply.raw:
+    if reply.status != _SERVER_ERROR:
         return False
     return any(mark in reply.raw for mark in (*_TYPO_MARKS, _LIVE_MARK))
 

@@ -172,7 +172,8 @@ class Transport:
             return exc
         what, mend = _explain(exc)
         sent = not isinstance(exc, _NOT_SENT)
-        return errors.Unreachable(what=what, where=where, mend=mend, maybe_written=doing.write and sent)
+        kind = errors.RequestTimeout if _is_timeout(exc) else errors.Unreachable
+        return kind(what=what, where=where, mend=mend, maybe_written=doing.write and sent)
 
     async def _arguments(self, headers: Mapping[str, str]) -> dict[str, Any]:
         pairs = [*headers.items(), *self._access.user.headers]
@@ -302,6 +303,11 @@ def _explain(exc: BaseException) -> tuple[str, str]:
         case aiohttp.ClientResponseError():
             return "the answer is not HTTP", "check that the address is an API server"
     return f"the connection was lost ({type(exc).__name__})", "it is tried again"
+
+
+def _is_timeout(exc: BaseException) -> bool:
+    """The connection stood, and the answer did not come."""
+    return isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ConnectionTimeoutError)
 
 
 def _cause(exc: BaseException) -> str:

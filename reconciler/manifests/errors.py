@@ -4,6 +4,7 @@ The errors of this layer.
     ManifestError            a manifest that only a commit can mend: no retry helps
     ├── DecodeError          a text that is not YAML or JSON as we accept it; has a line
     ├── ManifestInvalid      a document that is no object we could apply
+    │   └── KindUnknown      the cluster does not serve its kind (yet)
     └── SubstitutionFailed   a value that it takes from another object is not to be had (now)
 """
 
@@ -32,6 +33,10 @@ class ManifestInvalid(ManifestError):
 
     def __init__(self, what: str, mend: str) -> None:
         super().__init__(what=what, where="", mend=mend)
+
+
+class KindUnknown(ManifestInvalid):
+    """An object of a kind that neither the cluster nor a manifest beside it defines."""
 
 
 class SubstitutionFailed(ManifestError):

@@ -22,7 +22,7 @@ from reconciler.manifests.decode import (
     Problem,
     Subject,
 )
-from reconciler.manifests.errors import ManifestInvalid
+from reconciler.manifests.errors import KindUnknown, ManifestInvalid
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.mutation import MUTATION, Substitution, Written
 from reconciler.manifests.order import parse_depends_on
@@ -85,6 +85,8 @@ class FileProblem:
     what: str
     mend: str
     ref: ObjectRef | None = None
+    kind_unknown: bool = False
+    """Nothing else is wrong with it than that the cluster does not serve its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ class _Assembly:
             self._check_scope(entry)
             depends_on = _references(entry)
         except ManifestInvalid as error:
-            self._report(origin, ref, error.what, error.mend)
+            unknown = isinstance(error, KindUnknown)
+            self._report(origin, ref, error.what, error.mend, kind_unknown=unknown)
         else:
             if entry.substitutions:
                 self._written[ref] = entry.substitutions
@@ -251,15 +254,15 @@ class _Assembly:
         scope = self._scope(group, version, entry.kind)
         if scope is Scope.UNKNOWN:
             what = f"unknown resource types: {entry.api_version}/{entry.kind}"
-            raise ManifestInvalid(
-                what, "install its CustomResourceDefinition, or correct apiVersion and kind"
-            )
+            raise KindUnknown(what, "install its CustomResourceDefinition, or correct apiVersion and kind")
         if scope is Scope.CLUSTER and entry.namespace:
             what = f'resource is cluster-scoped but has a non-empty namespace "{entry.namespace}"'
             raise ManifestInvalid(what, "remove metadata.namespace")
 
-    def _report(self, origin: Origin, ref: ObjectRef | None, what: str, mend: str) -> None:
-        self._problems.append(FileProblem(origin.path, origin.line, what, mend, ref))
+    def _report(
+        self, origin: Origin, ref: ObjectRef | None, what: str, mend: str, *, kind_unknown: bool = False
+    ) -> None:
+        self._problems.append(FileProblem(origin.path, origin.line, what, mend, ref, kind_unknown))
 
 
 def _role_ref(binding: ObjectRef, role: BoundRole) -> ObjectRef:

@@ -14,7 +14,16 @@ from typing import Any, Final
 from reconciler.cluster import health
 from reconciler.cluster.client import Applied, Cluster
 from reconciler.cluster.discovery import Discovery
-from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, NotFound, ServerFault, Unreachable
+from reconciler.cluster.errors import (
+    ClusterError,
+    ConversionFailed,
+    DiscoveryIncomplete,
+    KindNotServed,
+    NotFound,
+    ServerFault,
+    Unreachable,
+    WebhookUnavailable,
+)
 from reconciler.cluster.health import Health
 from reconciler.cluster.managed import our_entry
 from reconciler.cluster.resource import Resource
@@ -31,6 +40,8 @@ from reconciler.sync.walk import Walk
 
 RETRY_DELAYS: Final = (0.2, 1.0)
 """s; an apply may be repeated safely, and one broken connection should not fail a project."""
+_SLOW: Final = (WebhookUnavailable, ConversionFailed)
+"""Each try may take a webhook's whole timeout, up to 30 s: they are left to the next run."""
 DISCOVERY_LAG: Final = 15.0
 """s that a new CRD may take to show up in discovery after it is Established."""
 
@@ -98,7 +109,7 @@ class Kinds:
                 self.discovery = await self._cluster.discover()
 
     async def await_kind(self, api_version: str, kind: str, *, ref: ObjectRef) -> Resource:
-        """Ask again until the kind is served; NotFound after `DISCOVERY_LAG`."""
+        """Ask again until the kind is served; KindNotServed after `DISCOVERY_LAG`."""
         delay = 0.05
         try:
             async with asyncio.timeout(DISCOVERY_LAG):
@@ -109,7 +120,7 @@ class Kinds:
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, 1.0)
         except TimeoutError:
-            raise NotFound(
+            raise KindNotServed(
                 what=f"{api_version} {kind} is not served, {DISCOVERY_LAG:.0f} s after its definition was",
                 where=str(ref),
                 mend="look at the conditions of its CustomResourceDefinition",
@@ -254,9 +265,9 @@ class ApplyPass(Pass):
                     field_manager=self._settings.manager,
                     dry_run=self._settings.dry_run,
                 )
-            except (Unreachable, ServerFault):
+            except (Unreachable, ServerFault) as error:
                 delay = next(delays, None)
-                if delay is None:
+                if delay is None or isinstance(error, _SLOW):
                     raise
                 await asyncio.sleep(delay)
 

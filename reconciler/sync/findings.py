@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from reconciler.cluster.errors import KindNotServed
 from reconciler.git.mirror import Revision
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
@@ -63,7 +64,7 @@ class Findings:
         report = ObjectReport(
             ref=ref,
             outcome=Outcome.FAILED,
-            reason=Reason.MANIFEST_INVALID,
+            reason=KindNotServed.reason if problem.kind_unknown else Reason.MANIFEST_INVALID,
             message="; ".join(part for part in (problem.what, problem.mend) if part),
             path=problem.path,
             line=problem.line,
@@ -110,10 +111,19 @@ class Findings:
                 self.note(ref, Outcome.FAILED, error.reason, message)
             elif error := compared.unkept.get((ref.group, ref.kind)):
                 self.note(ref, Outcome.FAILED, error.reason, f"{error.what}; {error.mend}")
+        for problem in self._manifests.problems:
+            if problem.ref and problem.kind_unknown:
+                self._unknown(problem.ref, compared)
         for ref in sorted(records.keys() - self._manifests.claimed):
             if error := compared.unread.get((ref.group, ref.kind)):
                 message = f"left git and stays, what is there cannot be read: {error.what}; {error.mend}"
                 self.note(ref, Outcome.SKIPPED, error.reason, message)
+
+    def _unknown(self, ref: ObjectRef, compared: Comparison) -> None:
+        """A kind is unknown also where its API does not answer: then nobody can say whether it is served."""
+        if error := compared.unread.get((ref.group, ref.kind)):
+            message = f"{error.what}; {error.mend}"
+            self.take(replace(self.reports[ref], reason=error.reason, message=message))
 
     def dry_run(self, work: Plan) -> None:
         """What a run that writes nothing would have done."""

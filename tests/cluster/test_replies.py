@@ -27,6 +27,7 @@ RBAC_CLUSTER = (
 )
 CONVERT = "failed to convert new object (shop/web; apps/v1, Kind=Deployment) to proper version: "
 LIVE = "failed to create typed live object (shop/web; apps/v1, Kind=Deployment): "
+BAN = 'pods "web" is forbidden: '
 TYPO = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): "
 
 
@@ -51,7 +52,88 @@ TYPO = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment)
             id="403 at cluster scope",
         ),
         pytest.param(
-            403, status("exceeded quota: q"), errors.Forbidden, "exceeded quota: q", id="403 by admission"
+            403,
+            status(BAN + "exceeded quota: q, requested: pods=1"),
+            errors.QuotaExceeded,
+            "exceeded quota: q",
+            id="quota",
+        ),
+        pytest.param(
+            403,
+            status(BAN + "failed quota: q: must specify cpu"),
+            errors.QuotaExceeded,
+            "must specify",
+            id="no cpu",
+        ),
+        pytest.param(
+            403,
+            status(BAN + "unable to create new content in namespace shop because it is being terminated"),
+            errors.Terminating,
+            "its namespace is being deleted",
+            id="namespace that goes",
+        ),
+        pytest.param(
+            403,
+            status(BAN + 'violates PodSecurity "restricted:latest": privileged'),
+            errors.AdmissionDenied,
+            "so that PodSecurity lets it pass",
+            id="pod security",
+        ),
+        pytest.param(
+            422,
+            status(
+                BAN
+                + "ValidatingAdmissionPolicy 'p.example.com' with binding 'b' denied request: is immutable"
+            ),
+            errors.AdmissionDenied,
+            "so that p.example.com lets it pass",
+            id="policy, whatever its status",
+        ),
+        pytest.param(
+            400,
+            status('admission webhook "w.example.com" denied the request: not on fridays'),
+            errors.AdmissionDenied,
+            "not on fridays; change the manifest so that w.example.com lets it pass",
+            id="webhook, whatever its status",
+        ),
+        pytest.param(
+            404,
+            status('admission webhook "w.example.com" denied the request: no such team'),
+            errors.AdmissionDenied,
+            "no such team",
+            id="webhook that says 404 does not say that the object is gone",
+        ),
+        pytest.param(
+            500,
+            status(
+                'Internal error occurred: failed calling webhook "w.example.com": failed to call webhook: EOF'
+            ),
+            errors.WebhookUnavailable,
+            "look at the webhook w.example.com",
+            id="webhook that is down",
+        ),
+        pytest.param(
+            403,
+            status(
+                BAN + 'user "u" (groups=["g"]) is attempting to grant RBAC permissions not currently held'
+            ),
+            errors.Forbidden,
+            "escalate and bind",
+            id="more rights than we have",
+        ),
+        pytest.param(
+            403,
+            status(BAN + "maximum cpu usage per Container is 1"),
+            errors.Forbidden,
+            "maximum cpu",
+            id="limit",
+        ),
+        pytest.param(
+            422,
+            status('ConfigMap "admission webhook "w" denied the request" is invalid: metadata.name'),
+            errors.Invalid,
+            "is invalid",
+            id="words of an object are not words of the server",
         ),
         pytest.param(
             404, status('deployments.apps "web" not found'), errors.NotFound, '"web" not found', id="404"
@@ -109,9 +191,9 @@ TYPO = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment)
         pytest.param(
             500,
             status(CONVERT + "conversion webhook for example.org/v2, Kind=W failed: connection refused"),
-            errors.ServerFault,
-            "webhook",
-            id="500 for a webhook that is down",
+            errors.ConversionFailed,
+            "spec.conversion",
+            id="500 for a conversion webhook that is down",
         ),
         pytest.param(
             500,
@@ -122,6 +204,21 @@ TYPO = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment)
         ),
         pytest.param(
             500, status("etcdserver: request timed out"), errors.ServerFault, "etcdserver", id="500"
+        ),
+        pytest.param(
+            500,
+            status("etcdserver: request is too large"),
+            errors.TooLarge,
+            "smaller",
+            id="500 for etcd's limit",
+        ),
+        pytest.param(504, status("timed out", "Timeout"), errors.ServerTimeout, "load", id="504"),
+        pytest.param(
+            500,
+            status("could not be completed", "ServerTimeout"),
+            errors.ServerTimeout,
+            "load",
+            id="500 in time",
         ),
         pytest.param(503, b"<html>", errors.ServerFault, "failed (503)", id="503 of a proxy"),
         pytest.param(302, b"", errors.ServerFault, "login page", id="redirect"),

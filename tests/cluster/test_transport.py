@@ -59,7 +59,7 @@ async def test_every_exception_of_the_transport_becomes_unreachable(kind: type[E
         got = transport.unreachable(made(kind), Doing("apply ConfigMap shop/a", write=True))
     finally:
         await transport.close()
-    assert type(got) is errors.Unreachable
+    assert isinstance(got, errors.Unreachable)
     assert str(got).startswith("https://api:6443 (apply ConfigMap shop/a): ")
     assert "c4n4ry" not in str(got)
 

@@ -46,6 +46,8 @@ class Gateway:
         self.fault: Fault | None = None
         self.instead: Callable[[str, str], tuple[int, Mapping[str, Any]] | None] = lambda _method, _path: None
         """Given method and path (with query) of a request: status and body to answer without the server."""
+        self.stall: Callable[[str, str], bool] = lambda _method, _path: False
+        """Which requests nobody answers."""
         self._method = ""
         self._thread = thread
         self._upstream = control_plane.url
@@ -132,6 +134,11 @@ class Gateway:
                 return _reset(request)
             case Fault.STALL:
                 await asyncio.Event().wait()
+        if self.stall(request.method, request.path_qs):
+            if task:
+                self._watches.add(task)
+                task.add_done_callback(self._watches.discard)
+            await asyncio.Event().wait()
         if answer := self.instead(request.method, request.path_qs):
             status, body = answer
             return web.json_response(body, status=status)
