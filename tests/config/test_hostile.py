@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.config import compat, keys
 from reconciler.config.errors import ConfigInvalid
 from reconciler.config.parse import MAX_SIZE, parse
+from tests.fuzzing import examples
 
 from .reading import problems
 
@@ -37,6 +38,7 @@ DATA = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=20,
 )
+
 PROJECT = st.dictionaries(st.sampled_from([*keys.ManifestProjectEntry.model_fields]), DATA, max_size=6)
 
 
@@ -49,19 +51,19 @@ def parses_or_is_invalid(data: bytes) -> None:
         assert all(line.startswith("config.yaml:") and "\n" not in line for line in lines)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(DATA)
 def test_any_data(data):
     parses_or_is_invalid(json.dumps(data).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(PROJECT, max_size=4))
 def test_any_projects(projects):
     parses_or_is_invalid(json.dumps({"gitops": {"manifest_projects": projects}}).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.binary(max_size=200))
 def test_any_bytes(data):
     parses_or_is_invalid(data)

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconciler.git.errors import BadGlob, LimitExceeded
@@ -24,6 +24,7 @@ from reconciler.git.globs import (
     matches,
     select,
 )
+from tests.fuzzing import examples
 
 
 def taken(paths: list[str], *globs: str, limits: FileLimits | None = None) -> list[str]:
@@ -278,7 +279,7 @@ def test_glob_that_may_match_passes(glob: str) -> None:
     check_glob(glob)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(GLOBS, PATHS)
 def test_glob_that_is_refused_matches_nothing(text: str, path: str) -> None:
     with contextlib.suppress(BadGlob):
@@ -374,7 +375,7 @@ def test_expression_takes_what_the_matcher_takes_of_short_paths(glob: str) -> No
     assert [p for p in paths if expression.fullmatch(p)] == [p for p in paths if matches(compiled, p)]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(GLOBS, st.lists(PATHS, min_size=1, max_size=4))
 def test_expression_takes_what_the_matcher_takes(text: str, paths: list[str]) -> None:
     glob = compile_glob(text)
@@ -384,7 +385,7 @@ def test_expression_takes_what_the_matcher_takes(text: str, paths: list[str]) ->
         assert by_expression == matches(glob, path), f"{text!r} on {path!r}"
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(GLOBS, PATHS)
 def test_file_outside_of_the_listed_directory_is_not_taken(text: str, path: str) -> None:
     """An expression does not look where its glob lists: whatever it takes lies there."""

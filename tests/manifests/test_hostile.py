@@ -5,7 +5,7 @@ import time
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from reconciler.manifests import canonical
@@ -13,6 +13,7 @@ from reconciler.manifests.compose import allowed_alias_ratio
 from reconciler.manifests.decode import decode, decode_with_texts
 from reconciler.manifests.errors import DecodeError
 from reconciler.manifests.yamlload import load_documents
+from tests.fuzzing import examples
 
 SOON = 8.0  # s; the slowest takes a tenth of it on an idle machine, hanging takes minutes
 
@@ -183,7 +184,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=40).map(lambda p: "".join(p).encode())))
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@examples(600, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_decode_has_an_outcome_for_any_bytes(data):
     decoded = decode(data)
     assert len(decode_with_texts(data)[1]) == len(decoded.entries)
@@ -203,7 +204,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(), VALUES))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150, derandomize=True)
 def test_our_own_json_means_the_same_again(body):
     dumped = canonical.dump(body)
     (document,) = load_documents(dumped)
@@ -213,6 +214,6 @@ def test_our_own_json_means_the_same_again(body):
 
 
 @given(VALUES)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200, derandomize=True)
 def test_deep_dump_writes_what_orjson_writes(body):
     assert canonical._dump_deep(body) == orjson.dumps(body, option=orjson.OPT_SORT_KEYS)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from reconciler.manifests.identity import ObjectRef
@@ -29,6 +29,7 @@ from reconciler.sync.inventory import (
     read,
     rewrite,
 )
+from tests.fuzzing import examples
 from tests.sync.pieces import record, ref
 
 HEAD = Head(project="team/shop", instance="default")
@@ -95,7 +96,7 @@ def recent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(inventory, "_RECENT", request.param)
 
 
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 # -- lines -----------------------------------------------------------------------------------
@@ -602,7 +603,7 @@ def foreign_changes(draw):
 
 
 @pytest.mark.usefixtures("small_shards")
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(foreign_changes())
 def test_a_foreign_change_is_damage_or_changes_no_entry(change):
     before, after = change
