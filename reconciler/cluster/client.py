@@ -176,9 +176,12 @@ class Cluster:
         *,
         field_manager: str,
         dry_run: bool = False,
+        secret: bool = False,
     ) -> Applied:
         """
         Send a forced server-side apply; `body` is JSON text or what is to become it.
+
+        `secret`: the object holds a Secret's values, so that errors repeat nothing of it.
 
         Only metadata is asked back: small, and a Secret's values never return. May be
         sent again after Unreachable, whatever `maybe_written` says: it is idempotent.
@@ -195,6 +198,7 @@ class Cluster:
             accept=requests.METADATA,
             content_type=APPLY_PATCH,
             body=_encode(body),
+            secret=secret,
         )
         return Applied(_metadata(answer, describe("apply", resource, namespace, name)), status == _CREATED)
 
@@ -388,6 +392,7 @@ class Cluster:
         accept: str = requests.JSON,
         content_type: str = requests.JSON,
         body: bytes | None = None,
+        secret: bool = False,
     ) -> tuple[int, dict[str, Any]]:
         if verb != "get":
             self._check(verb, resource, namespace, name)
@@ -399,7 +404,9 @@ class Cluster:
             verb,
             path,
             resource=str(resource),
-            doing=Doing(describe(verb, resource, namespace, name), is_secret(resource), verb != "get"),
+            doing=Doing(
+                describe(verb, resource, namespace, name), secret or is_secret(resource), verb != "get"
+            ),
             query=query,
             accept=accept,
             content_type=content_type,

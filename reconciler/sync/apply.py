@@ -7,7 +7,7 @@ in `applied` for the inventory.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ class Applying:
     wait: bool
     """Wait for all objects, not only for those that others need."""
     dry_run: bool = False
+    secret: Set[ObjectRef] = frozenset()
+    """Objects that hold a Secret's values though they are none: what the server says of them is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,7 @@ class ApplyPass(Pass):
                     body,
                     field_manager=self._settings.manager,
                     dry_run=self._settings.dry_run,
+                    secret=ref in self._settings.secret,
                 )
             except (Unreachable, ServerFault) as error:
                 delay = next(delays, None)

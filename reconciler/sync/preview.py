@@ -7,7 +7,7 @@ nothing. run.py makes the plan, diff.py compares, and no value of a Secret gets 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -21,7 +21,6 @@ from reconciler.errors import ReconcilerError
 from reconciler.manifests.decode import CRD
 from reconciler.manifests.errors import SubstitutionFailed
 from reconciler.manifests.identity import ObjectRef
-from reconciler.manifests.manifest import Manifest
 from reconciler.sync import diff
 from reconciler.sync.apply import Kinds, together
 from reconciler.sync.compare import Comparison
@@ -85,19 +84,6 @@ class Preview:
             f"{kind}.{group}: {error.what}" if group else f"{kind}: {error.what}"
             for (group, kind), error in compared.unread.items()
         )
-
-
-def tainted(manifests: Iterable[Manifest]) -> frozenset[ObjectRef]:
-    """Objects that values of a Secret are put into, directly or through others."""
-    sources = {m.ref: {its.source for its in m.substitutions} for m in manifests if m.substitutions}
-    found: set[ObjectRef] = set()
-    while more := {
-        ref
-        for ref, its in sources.items()
-        if ref not in found and any((s.group, s.kind) == ("", "Secret") or s in found for s in its)
-    }:
-        found |= more
-    return frozenset(found)
 
 
 class PreviewPass(Pass):

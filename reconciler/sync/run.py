@@ -49,12 +49,12 @@ from reconciler.sync.outcome import (
 from reconciler.sync.ownership import SCALER, FieldOwnership, Scalers
 from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.plan import Candidate, Live, Plan, Step
-from reconciler.sync.preview import Preview, PreviewPass, tainted
+from reconciler.sync.preview import Preview, PreviewPass
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.recording import Recording, between_projects, new_record
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.source import Source
-from reconciler.sync.substituting import Substituting, digest_of
+from reconciler.sync.substituting import Substituting, digest_of, tainted
 from reconciler.sync.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,7 @@ class Run:
         self.declared = {m.ref: m for m in manifests.manifests}
         self.unusable = manifests.claimed - self.declared.keys()
         self.values = Substituting(who.cluster, kinds, request.source)
+        self.tainted = tainted(manifests.manifests)
         self.digests: dict[ObjectRef, str] = {}
         self.sent: ApplyPass | None = None
         self.claimed: Mapping[ObjectRef, str] = {}
@@ -348,6 +349,7 @@ class Run:
                 timeout=self.project.reconcile_timeout,
                 wait=False,
                 dry_run=self.project.dry_run_strategy == "server",
+                secret=self.tainted,
             ),
             ownership=self.ownership,
             declared=self._declared,
@@ -388,7 +390,7 @@ class Run:
             ownership=self.ownership,
             declared=self._declared,
             plain=lambda step: self.request.source.body(step.wanted.manifest),
-            tainted=tainted(self.declared.values()),
+            tainted=self.tainted,
             render=self._render,
             readiness=self.who.readiness,
             stop=self.request.stop,

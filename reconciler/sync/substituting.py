@@ -5,13 +5,14 @@ Edge: one GET for each source of each object; what is put where is manifests/mut
 Whole objects are read and dropped again: a source may be a Secret.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, NotFound
 from reconciler.manifests import canonical
 from reconciler.manifests.errors import SubstitutionFailed
+from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest
 from reconciler.manifests.mutation import Substitution, substitute
 from reconciler.sync.apply import Kinds
@@ -69,3 +70,16 @@ class Substituting:
 def digest_of(manifest: Manifest, body: Mapping[str, Any]) -> str:
     """Digest of what is to be applied."""
     return canonical.digest_of(canonical.dump(body)) if manifest.substitutions else manifest.digest
+
+
+def tainted(manifests: Iterable[Manifest]) -> frozenset[ObjectRef]:
+    """Objects that values of a Secret are put into, directly or through others."""
+    sources = {m.ref: {its.source for its in m.substitutions} for m in manifests if m.substitutions}
+    found: set[ObjectRef] = set()
+    while more := {
+        ref
+        for ref, its in sources.items()
+        if ref not in found and any((s.group, s.kind) == ("", "Secret") or s in found for s in its)
+    }:
+        found |= more
+    return frozenset(found)

@@ -126,6 +126,26 @@ def test_values_go_through_several_objects(installation: Installation) -> None:
     assert url(installation, "second") == "http://web:http://web:81"
 
 
+def test_refusal_of_an_object_that_took_a_value_of_a_secret_does_not_tell_it(
+    installation: Installation,
+) -> None:
+    body = manifest(
+        "v1", "Service", "taker", spec={"ports": [{"port": 80}], "externalName": "", "type": "${port}"}
+    )
+    substitution = (
+        "- sourceRef: {apiVersion: v1, kind: Secret, name: s}\n"
+        "  sourcePath: $.data.a\n"
+        "  targetPath: $.spec.type\n"
+        "  token: ${port}\n"
+    )
+    body["metadata"]["annotations"] = {ANNOTATION: substitution}
+    installation.commit({"a.yaml": [body, manifest("v1", "Secret", "s", stringData={"a": "canary-1"})]})
+    report = installation.sync()
+    assert of(report, "taker").reason == "Invalid"
+    assert "Y2FuYXJ5" not in repr(report)
+    assert "not shown" in of(report, "taker").message
+
+
 def test_no_value_of_a_secret_is_ever_told(installation: Installation) -> None:
     secret = manifest("v1", "Secret", "web", stringData={"a": "canary-1", "b": "canary-2"})
     body = taker(path="$.data.*")
