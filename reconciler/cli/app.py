@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import looking, planning, syncing
+from reconciler.cli import keeping, looking, planning, syncing
 
 app = typer.Typer(
     name="reconciler",
@@ -27,6 +27,7 @@ for _command in (
     planning.explain,
     looking.status,
     looking.approve,
+    keeping.orphans,
     looking.validate,
 ):
     app.command()(_command)
