@@ -302,6 +302,15 @@ class ApplyPass(Pass):
             elif status.health is Health.FAILED:
                 self.settle(seen.ref, ready=False)
 
+    def changed(self, seen: Seen) -> None:
+        """A failed object may recover, and a current one fall back, while others are waited for."""
+        uid, generation = self._expected[seen.ref]
+        said = self.reports[seen.ref].health
+        if (seen.uid, seen.status.health.value) == (uid, said) or seen.generation < generation:
+            return
+        self.reopen(seen.ref)
+        self.seen(seen)
+
     async def check(self, ref: ObjectRef) -> None:
         """Whether the object that was applied is still the one in the cluster."""
         if (resource := self.pending(ref)) is None:
@@ -318,7 +327,7 @@ class ApplyPass(Pass):
 
     def _fail_wait(self, ref: ObjectRef, reason: str, message: str) -> None:
         self._health(ref, Health.UNKNOWN.value, reason, message)
-        self.settle(ref, ready=False)
+        self.give_up(ref)
 
     def timed_out(self, ref: ObjectRef) -> None:
         """`reconcile_timeout` is over; the object stays in progress."""

@@ -56,6 +56,7 @@ class Fleet:
         self._kept: dict[str, _Kept] = {}
         self._pollers: dict[Place, asyncio.Task[None]] = {}
         self._pokes: dict[Place, asyncio.Event] = {}
+        self._published: dict[str, float] = {}
         self.reports: dict[str, ProjectReport] = {}
 
     async def configure(self, configuration: Configuration) -> None:
@@ -126,6 +127,18 @@ class Fleet:
                 kept.keeper.nudge()
             if can_take(kept.keeper.latest, report):
                 kept.keeper.wake()
+        self._look_again(report)
+
+    def _look_again(self, report: ProjectReport) -> None:
+        """What others let go of while this project ran, it could not see."""
+        now = asyncio.get_running_loop().time()
+        self._published[report.project] = now
+        kept = self._kept.get(report.project)
+        if kept is not None and any(
+            can_take(report, other) and self._published.get(name, now) >= kept.keeper.began
+            for name, other in self.reports.items()
+        ):
+            kept.keeper.wake()
 
     def blocker(self, project: ManifestProject) -> str:
         """Why `project` must wait for those that it depends on; "" where it need not."""

@@ -86,6 +86,8 @@ class Keeper:
         self._backoff = Backoff(RETRY_FIRST, RETRY_CAP)
         self._due = 0.0
         self._asked = False
+        self.began = 0.0
+        """When the last run began, by the loop's clock."""
 
     @property
     def revision(self) -> Revision | None:
@@ -178,6 +180,7 @@ class Keeper:
             return
         self._stop.clear()
         self._asked = False
+        self.began = asyncio.get_running_loop().time()
         if self._ending:
             return
         periodic = self._done == revision and not self._backoff.failures

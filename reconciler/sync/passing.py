@@ -99,6 +99,9 @@ class Pass(ABC):
         self._silent = 0
         self._wake = asyncio.Event()
         self._pending: dict[ObjectRef, Resource] = {}
+        self._began: dict[ObjectRef, float] = {}
+        self._settled: dict[ObjectRef, Resource] = {}
+        """Waited for until it was heard of as it had to be, or as failed; it may change again."""
         self._deadlines: list[tuple[float, ObjectRef]] = []
         self._listening: Listening | None = None
 
@@ -121,6 +124,10 @@ class Pass(ABC):
     @abstractmethod
     def seen(self, seen: Seen) -> None:
         """Note what was heard of a pending object; call `settle` when it is as wanted, or never will be."""
+
+    def changed(self, seen: Seen) -> None:
+        """Note what was heard of an object after it was settled; `reopen` it where that counts."""
+        self._settled.pop(seen.ref, None)
 
     @abstractmethod
     def timed_out(self, ref: ObjectRef) -> None:
@@ -234,14 +241,14 @@ class Pass(ABC):
                 return
             if last or not error.retry:
                 self.unreadable(ref, error)
-                self.settle(ref, ready=False)
+                self.give_up(ref)
             else:
                 log.debug("%s is looked at again: %s", ref, error)
         else:
             self._silent = 0
             if last and ref in self._pending:
                 self.timed_out(ref)
-                self.settle(ref, ready=False)
+                self.give_up(ref)
 
     def _count_silence(self, error: ReconcilerError) -> None:
         self._silent = self._silent + 1 if isinstance(error, Unreachable) else 0
@@ -275,6 +282,7 @@ class Pass(ABC):
             self._look_at = now + LOOK_AGAIN
         if self._timeout:
             waiting = self._readiness.waiting_since(ref, uid, now, end=self.end)
+            self._began[ref] = waiting
             bisect.insort(self._deadlines, (waiting + self._timeout, ref))
         self._pending[ref] = resource
         if self._listening is None:
@@ -286,11 +294,12 @@ class Pass(ABC):
 
     def settle(self, ref: ObjectRef, *, ready: bool) -> None:
         """The object is as wanted, or never will be; what needs it goes on or is blocked."""
-        was_awaited = self._pending.pop(ref, None) is not None
+        if resource := self._pending.pop(ref, None):
+            self._settled[ref] = resource
         if (since := self._since.pop(ref, None)) is not None:
             self.timings.observe_wait(asyncio.get_running_loop().time() - since)
         if ready:
-            if was_awaited:
+            if resource:
                 # Settled without a look, as before the waiting, says nothing of how it is.
                 self._readiness.forget_wait(ref)
             self.walk.ready(ref)
@@ -298,9 +307,30 @@ class Pass(ABC):
             self.walk.bad(ref)
         self._wake.set()
 
+    def give_up(self, ref: ObjectRef) -> None:
+        """It will not become as wanted, whatever is heard of it from now on."""
+        self.settle(ref, ready=False)
+        self._settled.pop(ref, None)
+
+    def reopen(self, ref: ObjectRef) -> None:
+        """
+        Wait again for an object that is not as it was when it was settled.
+
+        What was not started yet waits with it. Its time has been running since it was first
+        waited for: an object that comes and goes must not keep a pass for ever.
+        """
+        self._pending[ref] = self._settled.pop(ref)
+        self._since[ref] = asyncio.get_running_loop().time()
+        if self._timeout:
+            bisect.insort(self._deadlines, (self._began[ref] + self._timeout, ref))
+        self.walk.reopen(ref)
+        self._wake.set()
+
     def _heard(self, seen: Seen) -> None:
         if seen.ref in self._pending:
             self.seen(seen)
+        elif seen.ref in self._settled:
+            self.changed(seen)
 
     def _listed(self, resource: Resource) -> None:
         # Gone before the first LIST: no event will ever tell.
@@ -311,4 +341,4 @@ class Pass(ABC):
     def _deaf(self, resource: Resource, error: ClusterError) -> None:
         for ref in [ref for ref, its in self._pending.items() if its == resource]:
             self.unreadable(ref, error)
-            self.settle(ref, ready=False)
+            self.give_up(ref)

@@ -45,8 +45,12 @@ class Walk:
         self.blocked: dict[ObjectRef, ObjectRef] = {}
         """Every object that cannot be started, with the one that it is blocked by."""
         broken = set(bad)
+        self._needs: dict[ObjectRef, list[ObjectRef]] = {}
+        self._causes = broken
+        """What blocks others, and is itself blocked by nothing."""
         for ref in self._state:
             inside = [need for need in needs.get(ref, ()) if need in self._state or need in broken]
+            self._needs[ref] = inside
             self._missing[ref] = len(inside)
             for need in inside:
                 self._dependants.setdefault(need, []).append(ref)
@@ -79,7 +83,7 @@ class Walk:
         """Start the first startable object; None while nothing can be started."""
         while self._startable:
             _, ref = heapq.heappop(self._startable)
-            if self._state[ref] is _State.WAITING:
+            if self._state[ref] is _State.WAITING and not self._missing[ref]:
                 self._state[ref] = _State.STARTED
                 return ref
         return None
@@ -105,15 +109,46 @@ class Walk:
             return
         self._state[ref] = _State.BAD
         self._open -= 1
+        self._causes.add(ref)
         self._block_dependants(ref)
 
-    def _block_dependants(self, ref: ObjectRef) -> None:
-        stack = [ref]
+    def reopen(self, ref: ObjectRef) -> None:
+        """
+        `ref` is not as it was said to be: what needs it, and was not started yet, waits for it again.
+
+        Only for what is ready or bad by itself, not for what is blocked.
+        """
+        before, self._state[ref] = self._state[ref], _State.STARTED
+        self._open += 1
+        if before is _State.READY:
+            for dependant in self._dependants.get(ref, ()):
+                self._missing[dependant] += 1
+        else:
+            self._causes.discard(ref)
+            self._unblock_dependants(ref)
+
+    def _unblock_dependants(self, ref: ObjectRef) -> None:
+        freed = [dependant for dependant, cause in self.blocked.items() if cause == ref]
+        for dependant in freed:
+            del self.blocked[dependant]
+            self._state[dependant] = _State.WAITING
+            self._open += 1
+        for dependant in freed:
+            cause = next((need for need in self._needs[dependant] if need in self._causes), None)
+            if cause is not None and self._state[dependant] is _State.WAITING:
+                self._block(dependant, cause)
+                self._block_dependants(cause, of=dependant)
+
+    def _block(self, ref: ObjectRef, cause: ObjectRef) -> None:
+        self._state[ref] = _State.BAD
+        self._open -= 1
+        self.blocked[ref] = cause
+
+    def _block_dependants(self, cause: ObjectRef, *, of: ObjectRef | None = None) -> None:
+        """Block what needs `cause`, or `of`, which is blocked by it."""
+        stack = [of or cause]
         while stack:
-            cause = stack.pop()
-            for dependant in self._dependants.get(cause, ()):
+            for dependant in self._dependants.get(stack.pop(), ()):
                 if self._state[dependant] is _State.WAITING:
-                    self._state[dependant] = _State.BAD
-                    self._open -= 1
-                    self.blocked[dependant] = ref
+                    self._block(dependant, cause)
                     stack.append(dependant)

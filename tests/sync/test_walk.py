@@ -33,10 +33,11 @@ def blocked(walk: Walk) -> str:
 
 
 def play(walk: Walk, script: str) -> str:
-    """`"a+ b-"`: a is ready, b is bad. Returns what could be started at first and after each step."""
+    """`"a+ b- b?"`: a is ready, b is bad, b is open again. Returns what could be started after each step."""
     said = [startable(walk)]
+    steps = {"+": walk.ready, "-": walk.bad, "?": walk.reopen}
     for step in script.split():
-        (walk.ready if step[1] == "+" else walk.bad)(ref(step[0]))
+        steps[step[1]](ref(step[0]))
         said.append(startable(walk))
     return " ".join(names or "." for names in said)
 
@@ -61,6 +62,19 @@ def play(walk: Walk, script: str) -> str:
         pytest.param("ab", ["b>a"], "a+ a+ a-", "a b . .", "", id="ready stays ready"),
         pytest.param("ab", ["b>a"], "a- a+", "a . .", "b<a", id="bad stays bad"),
         pytest.param("aba", ["b>a"], "a+ b+", "a b .", "", id="named twice in the order"),
+        pytest.param("ab", ["b>a"], "a- a? a+", "a . . b", "", id="failed, then ready after all"),
+        pytest.param("ab", ["b>a"], "a- a? a-", "a . . .", "b<a", id="failed, open, failed again"),
+        pytest.param("abc", ["b>a", "c>b"], "a- a? a+ b+", "a . . b c", "", id="and what needs that"),
+        pytest.param(
+            "abc", ["c>a", "c>b"], "a- b- a? a+", "ab . . . .", "c<b", id="another reason is left, and named"
+        ),
+        pytest.param(
+            "abcd", ["c>a", "c>b", "d>c"], "a- b- a?", "ab . . .", "c<b d<b", id="named through the chain"
+        ),
+        pytest.param(
+            "abc", ["c>a", "c>b"], "a+ a? b+ a+", "ab . . . c", "", id="ready, then not, before all are"
+        ),
+        pytest.param("ab", ["b>a"], "a+ a? a-", "a b . .", "", id="what was started goes on"),
     ],
 )
 def test_walk(order, edges, script, started, stopped):
@@ -155,6 +169,7 @@ def test_every_object_ends_once_and_none_starts_before_its_needs(graph):
     choose = random.Random(seed)
     started, ready, bad = [], set(), set()
     running: list[int] = []
+    reopenings = len(order)
     while not walked.finished:
         while (found := walked.next()) is not None:
             n = number[found]
@@ -165,6 +180,14 @@ def test_every_object_ends_once_and_none_starts_before_its_needs(graph):
         n = running.pop(choose.randrange(len(running)))
         (walked.bad if n in failing else walked.ready)(refs[n])
         (bad if n in failing else ready).add(n)
+        if reopenings and choose.random() < 0.3:
+            reopenings -= 1
+            again = choose.choice(sorted(ready | bad))
+            walked.reopen(refs[again])
+            ready.discard(again)
+            bad.discard(again)
+            failing ^= {again}
+            running.append(again)
     stopped = {number[one]: number[cause] for one, cause in walked.blocked.items()}
     assert len(started) == len(set(started))
     assert not running
