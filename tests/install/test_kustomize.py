@@ -10,7 +10,7 @@ from tests.install.rendering import MANIFESTS, ROOT, documents, of_kind, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
 
-DIRECTORIES = [".", "base", "everywhere", "guard", "secrets"]
+DIRECTORIES = [".", "base", "everywhere", "guard", "monitoring", "secrets"]
 
 
 def kustomize(directory):
