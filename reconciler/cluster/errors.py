@@ -18,6 +18,7 @@ The type says what to do next:
     |- Conflict             409, someone else wrote first or it is another object: read again, decide again
     |- Invalid              the object itself is wrong; never retried with the same content
     |- NoDryRun             400 to a dry-run, as a webhook takes none; the write itself may pass
+    |  `- Immutable         all that is wrong is that it would change what cannot be changed
     |- TooLarge             413, or an answer above our bound
     |- TooManyRequests      429 for longer than we wait; try again later
     |- ServerFault          5xx and answers that are not the API's; try again later
@@ -157,6 +158,12 @@ class NoDryRun(ClusterError):
     """An admission webhook for the object cannot be asked without a real write."""
 
     reason = "NoDryRun"
+
+
+class Immutable(Invalid):
+    """The object would be accepted, were it new: each of `causes` names a field that cannot be changed."""
+
+    reason = "Immutable"
 
 
 class TooLarge(ClusterError):

@@ -81,6 +81,7 @@ _TERMINATED = re.compile(
 )
 _ESCALATION = "is attempting to grant RBAC permissions not currently held"
 _ETCD_LIMITS = ("etcdserver: request is too large", "trying to send message larger than max")
+_UNPROCESSABLE = 422
 _TIMEOUT, _BUSY = 504, "ServerTimeout"
 
 
@@ -302,7 +303,9 @@ def _too_large(reply: _Reply) -> errors.ClusterError:
 
 
 def _invalid(reply: _Reply) -> errors.ClusterError:
-    return errors.Invalid(
+    immutable = bool(reply.causes) and all(wording.IMMUTABLE.search(text) for _, text in reply.causes)
+    kind = errors.Immutable if immutable and reply.status == _UNPROCESSABLE else errors.Invalid
+    return kind(
         what=reply.faults(f"the API server does not accept the object ({reply.status})"),
         where=reply.doing.text,
         mend=_mend_fields(reply.causes),
@@ -414,7 +417,7 @@ def _is_base64(text: str) -> bool:
 
 
 def _mend_fields(causes: tuple[tuple[str, str], ...]) -> str:
-    if any(wording.IMMUTABLE.search(text) for _, text in causes):
+    if causes and all(wording.IMMUTABLE.search(text) for _, text in causes):
         return "the field cannot be changed: delete the object, or give it another name"
     if any(text == wording.TOO_LONG for _, text in causes):
         return "split it into several objects"

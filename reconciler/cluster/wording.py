@@ -16,7 +16,7 @@ _SHORT_VALUE: Final = 60  # characters of a quoted value that help to find it
 
 IMMUTABLE: Final = re.compile(
     r"\bimmutable\b|may not change|cannot (be )?chang|may not be changed|"
-    r"updates to \w+ spec .* are forbidden"
+    r"updates to \w+ (spec .* )?are forbidden"
 )
 TOO_LONG: Final = "Too long: may not be more than 1048576 bytes"
 """What a ConfigMap or Secret may hold in all."""

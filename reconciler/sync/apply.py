@@ -18,6 +18,7 @@ from reconciler.cluster.errors import (
     ClusterError,
     ConversionFailed,
     DiscoveryIncomplete,
+    Immutable,
     KindNotServed,
     NotFound,
     ServerFault,
@@ -36,6 +37,7 @@ from reconciler.sync.ownership import FieldOwnership, Settled, ignored
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Step
 from reconciler.sync.readiness import Readiness, Seen
+from reconciler.sync.replacing import Replacing, is_gone
 from reconciler.sync.walk import Walk
 
 RETRY_DELAYS: Final = (0.2, 1.0)
@@ -55,6 +57,8 @@ class Applying:
     """`reconcile_timeout`, s; 0 waits without end."""
     wait: bool
     """Wait for all objects, not only for those that others need."""
+    going: float = 0.0
+    """`prune_timeout`, s, for what is deleted to be created anew; 0 waits without end."""
     dry_run: bool = False
     secret: Set[ObjectRef] = frozenset()
     """Objects that hold a Secret's values though they are none: what the server says of them is not told."""
@@ -152,6 +156,7 @@ class ApplyPass(Pass):
         readiness: Readiness,
         settings: Applying,
         ownership: FieldOwnership,
+        replacing: Replacing,
         declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
         mark: Callable[[Step, Mapping[str, Any]], str],
         render: Callable[[Step, Mapping[str, Any]], bytes],
@@ -174,6 +179,9 @@ class ApplyPass(Pass):
         self._kinds = kinds
         self._settings = settings
         self._ownership = ownership
+        self._replacing = replacing
+        self._going: dict[ObjectRef, str] = {}
+        self._replaced: dict[ObjectRef, str] = {}
         self._declared = declared
         self._mark = mark
         self._render = render
@@ -214,9 +222,22 @@ class ApplyPass(Pass):
         body = self._render(step, declared)
         pointers = ignored(ref, declared)
         settled = Settled()
-        if step.live and not self._settings.dry_run:
+        if step.live and not self._settings.dry_run and ref not in self._replaced:
             settled = await self._ownership.settle(resource, ref, step.live, body, ignore=pointers)
-        sent = await self._send(resource, ref, body)
+        try:
+            sent = await self._send(resource, ref, body)
+        except Immutable as error:
+            mark = self._mark(step, declared)
+            uid = await self._replacing.delete(resource, ref, error, declared=declared, body=body, mark=mark)
+            self._replaced[ref] = f"replaced, since it cannot be changed: {error.what}"
+            if uid:
+                await self._await_end(ref, resource, uid)
+            else:
+                message = f"would be deleted and created anew: {error.what}"
+                held = ObjectReport(ref=ref, outcome=Outcome.HELD, reason=Reason.DRY_RUN, message=message)
+                self._report(held)
+                self.settle(ref, ready=True)
+            return
         self.timings.observe_apply(asyncio.get_running_loop().time() - began, ref.kind)
         metadata = sent.metadata
         entry = our_entry(metadata, self._settings.manager)
@@ -228,7 +249,7 @@ class ApplyPass(Pass):
             time=entry.time if entry else "",
         )
         outcome = Outcome.CREATED if sent.created else Outcome.UPDATED
-        self._whys[ref] = together(step.why, settled.taken)
+        self._whys[ref] = together(self._replaced.get(ref, step.why), settled.taken)
         self._ownership.note(ref, settled, metadata)
         message = together(self._whys[ref], self._ownership.notes.get(ref, ""))
         self._report(ObjectReport(ref=ref, outcome=outcome, message=message))
@@ -244,6 +265,24 @@ class ApplyPass(Pass):
             self.settle(ref, ready=True)
         else:
             self._wait_or_settle(ref, self.sent[ref])
+
+    async def _await_end(self, ref: ObjectRef, resource: Resource, uid: str) -> None:
+        self._going[ref] = uid
+        self.await_status(ref, resource, uid, end="gone", timeout=self._settings.going)
+        await self._check_end(ref, resource)
+
+    async def _check_end(self, ref: ObjectRef, resource: Resource) -> None:
+        """Create it anew as soon as the old one is gone."""
+        gone, taken = await is_gone(self._cluster, resource, ref, self._going[ref])
+        if not gone or self.pending(ref) is None or ref not in self._going:
+            return
+        del self._going[ref]
+        if taken:
+            message = "another hand created it anew while it was being replaced; the next run decides again"
+            self._fail(ref, Reason.REPLACED, message)
+            self.give_up(ref)
+        else:
+            self.redo(ref)
 
     def _now_standing(self, ref: ObjectRef, resource: Resource, metadata: Mapping[str, Any]) -> Standing:
         version = metadata.get("resourceVersion", "")
@@ -290,6 +329,10 @@ class ApplyPass(Pass):
 
     def seen(self, seen: Seen) -> None:
         """Compare what was heard with what was applied."""
+        if seen.ref in self._going:
+            if seen.status.health is Health.NOT_FOUND or seen.uid != self._going[seen.ref]:
+                self.again(seen.ref)
+            return
         uid, generation = self._expected[seen.ref]
         if seen.uid != uid or seen.status.health is Health.NOT_FOUND:
             self.again(seen.ref)  # replaced, or heard before our apply: only a read can tell
@@ -315,6 +358,9 @@ class ApplyPass(Pass):
         """Whether the object that was applied is still the one in the cluster."""
         if (resource := self.pending(ref)) is None:
             return
+        if ref in self._going:
+            await self._check_end(ref, resource)
+            return
         try:
             found = await self._cluster.get(resource, ref.namespace, ref.name)
         except NotFound:
@@ -330,7 +376,11 @@ class ApplyPass(Pass):
         self.give_up(ref)
 
     def timed_out(self, ref: ObjectRef) -> None:
-        """`reconcile_timeout` is over; the object stays in progress."""
+        """The time is over, and the object not ready; or not gone, to be created anew."""
+        if self._going.pop(ref, None):
+            waited = f"still being deleted after {self._settings.going:g} s, to be created anew"
+            self._fail(ref, Reason.PRUNE_TIMEOUT, f"{waited}; look at its finalizers")
+            return
         report = self.reports[ref]
         waited = f"not ready after {self._settings.timeout:g} s"
         # Before anything was heard of it the message still says why it was applied.
@@ -339,13 +389,18 @@ class ApplyPass(Pass):
 
     def unreadable(self, ref: ObjectRef, error: ClusterError) -> None:
         """Applied, but its status cannot be read."""
+        if self._going.pop(ref, None):
+            self._fail(ref, error.reason, f"whether it is gone, to be created anew, cannot be seen: {error}")
+            return
         self._health(ref, Health.UNKNOWN.value, error.reason, f"its status cannot be read: {error}")
 
     def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The apply was refused or got lost."""
         # The report names the object already; what and mend are enough.
-        message = "; ".join(part for part in (error.what, error.mend) if part)
-        self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason_of(error), message=message))
+        self._fail(ref, reason_of(error), "; ".join(part for part in (error.what, error.mend) if part))
+
+    def _fail(self, ref: ObjectRef, reason: str, message: str) -> None:
+        self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason, message=message))
 
     def blocked(self) -> Iterable[ObjectReport]:
         """Reports for what was never started since something it needs is not ready."""

@@ -93,6 +93,7 @@ class Pass(ABC):
         self._unsaved = False
         self._wrote_at = 0.0
         self._again: dict[ObjectRef, None] = {}
+        self._redo: dict[ObjectRef, None] = {}
         self._last_looks: set[ObjectRef] = set()
         self._look_at = 0.0
         self._in_flight = 0
@@ -158,9 +159,12 @@ class Pass(ABC):
                     continue
                 self._in_flight += 1
                 tasks.create_task(self._guarded(ref, self._act))
+            while not self._stopping and self._in_flight < IN_FLIGHT and self._redo:
+                self._in_flight += 1
+                tasks.create_task(self._guarded(_first(self._redo), self._act))
             while self._in_flight < IN_FLIGHT and self._again:
                 self._in_flight += 1
-                tasks.create_task(self._guarded(self._next_check(), self._look))
+                tasks.create_task(self._guarded(_first(self._again), self._look))
             if not self._in_flight and (self._stopping or self.walk.finished):
                 return
             if not self._in_flight and self._unsaved and self._is_save_due():
@@ -264,26 +268,47 @@ class Pass(ABC):
         self._again[ref] = None
         self._wake.set()
 
-    def _next_check(self) -> ObjectRef:
-        ref = next(iter(self._again))
-        del self._again[ref]
-        return ref
+    def redo(self, ref: ObjectRef) -> None:
+        """Have `act` called once more for a pending object, which is waited for no longer."""
+        self._end_wait(ref)
+        self._deadlines = [due for due in self._deadlines if due[1] != ref]
+        self._redo[ref] = None
+        self._wake.set()
+
+    def _end_wait(self, ref: ObjectRef) -> Resource | None:
+        """Its kind, where it was waited for."""
+        if (since := self._since.pop(ref, None)) is not None:
+            self.timings.observe_wait(asyncio.get_running_loop().time() - since)
+        return self._pending.pop(ref, None)
 
     def wrote(self) -> None:
         """A write was acknowledged that the records do not hold yet."""
         self._unsaved = True
         self._wrote_at = asyncio.get_running_loop().time()
 
-    def await_status(self, ref: ObjectRef, resource: Resource, uid: str, *, since: str = "") -> None:
-        """The object is waited for from now on; its events after `since` (a resourceVersion) are enough."""
+    def await_status(
+        self,
+        ref: ObjectRef,
+        resource: Resource,
+        uid: str,
+        *,
+        since: str = "",
+        end: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """
+        The object is waited for from now on; its events after `since` (a resourceVersion) are enough.
+
+        `end` and `timeout` where they are not those of the pass.
+        """
         now = asyncio.get_running_loop().time()
         self._since[ref] = now
         if not self._pending:
             self._look_at = now + LOOK_AGAIN
-        if self._timeout:
-            waiting = self._readiness.waiting_since(ref, uid, now, end=self.end)
+        if timeout := self._timeout if timeout is None else timeout:
+            waiting = self._readiness.waiting_since(ref, uid, now, end=end or self.end)
             self._began[ref] = waiting
-            bisect.insort(self._deadlines, (waiting + self._timeout, ref))
+            bisect.insort(self._deadlines, (waiting + timeout, ref))
         self._pending[ref] = resource
         if self._listening is None:
             raise RuntimeError("the pass does not run")
@@ -294,10 +319,8 @@ class Pass(ABC):
 
     def settle(self, ref: ObjectRef, *, ready: bool) -> None:
         """The object is as wanted, or never will be; what needs it goes on or is blocked."""
-        if resource := self._pending.pop(ref, None):
+        if resource := self._end_wait(ref):
             self._settled[ref] = resource
-        if (since := self._since.pop(ref, None)) is not None:
-            self.timings.observe_wait(asyncio.get_running_loop().time() - since)
         if ready:
             if resource:
                 # Settled without a look, as before the waiting, says nothing of how it is.
@@ -342,3 +365,9 @@ class Pass(ABC):
         for ref in [ref for ref, its in self._pending.items() if its == resource]:
             self.unreadable(ref, error)
             self.give_up(ref)
+
+
+def _first(refs: dict[ObjectRef, None]) -> ObjectRef:
+    ref = next(iter(refs))
+    del refs[ref]
+    return ref

@@ -5,6 +5,7 @@ Keeps the order that a crash must find: an object is written down before it is c
 and struck out after it was seen gone. records.py writes, inventory.py lays out.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -34,6 +35,8 @@ class Recording:
         self._instance = instance
         self.active = active
         self._pending = dict(kept.inventory.records)
+        self._writing = asyncio.Lock()
+        self._unsettled: set[ObjectRef] = set()
 
     async def before(self, new: Iterable[Record]) -> None:
         """
@@ -97,6 +100,20 @@ class Recording:
         """The next write of the head takes the approval off: it is good for one prune."""
         self.approved = self._approval_on_head = True
 
+    async def unsettle(self, ref: ObjectRef) -> None:
+        """
+        Write down that the object's uid is not known any more: it is about to be deleted and made anew.
+
+        May be called by many at a time, which then share a write.
+        """
+        self._unsettled.add(ref)
+        async with self._writing:
+            if ref not in self._unsettled:
+                return  # whoever wrote before us has written it
+            self._pending.update({its: replace(self._pending[its], uid="") for its in self._unsettled})
+            self._unsettled.clear()
+            await self._write_now(self._head())
+
     async def save(self) -> None:
         """Write what is known so far: only waiting is left, and that may take long."""
         await self._write(self._head())
@@ -117,6 +134,10 @@ class Recording:
         return replace(head, owner=owner, importing="", damage=self._kept.inventory.damage)
 
     async def _write(self, head: Head) -> None:
+        async with self._writing:
+            await self._write_now(head)
+
+    async def _write_now(self, head: Head) -> None:
         if not self.active:
             return
         change = rewrite(self._kept.inventory, self._pending.values())

@@ -53,6 +53,7 @@ from reconciler.sync.preview import Preview, PreviewPass
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.recording import Recording, between_projects, new_record
 from reconciler.sync.records import ProjectRecords, Records
+from reconciler.sync.replacing import Owned, Replacing
 from reconciler.sync.source import Source
 from reconciler.sync.substituting import Substituting, digest_of, tainted
 from reconciler.sync.walk import Walk
@@ -150,6 +151,15 @@ class Run:
             project=self.project.id,
             instance=parts.instance,
             active=self.project.dry_run_strategy == "none",
+        )
+        self.replacing = Replacing(
+            who.cluster,
+            manager=self.manager,
+            owned=self._owned,
+            guarded_kinds=self.project.guarded_kinds,
+            propagation=self.project.prune_propagation_policy,
+            unsettle=self.recording.unsettle,
+            dry_run=self.project.dry_run_strategy != "none",
         )
         self.leaving = Leaving(
             self.project,
@@ -348,10 +358,12 @@ class Run:
                 manager=self.manager,
                 timeout=self.project.reconcile_timeout,
                 wait=False,
+                going=self.project.prune_timeout,
                 dry_run=self.project.dry_run_strategy == "server",
                 secret=self.tainted,
             ),
             ownership=self.ownership,
+            replacing=self.replacing,
             declared=self._declared,
             mark=self._mark_of,
             render=self._render,
@@ -426,6 +438,7 @@ class Run:
             readiness=self.who.readiness,
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
             ownership=self.ownership,
+            replacing=self.replacing,
             declared=self._declared,
             mark=self._mark_of,
             render=self._render,
@@ -453,6 +466,10 @@ class Run:
         await self.recording.save()
         interim = self.findings.report(None, stopped=True, so_far=reports.values())
         self.request.waiting(replace(interim, state=State.PROGRESSING))
+
+    def _owned(self, ref: ObjectRef) -> Owned:
+        inventory = self.records.inventory
+        return Owned(record=inventory.records.get(ref), inventory=self.records.owner, damage=inventory.damage)
 
     def _resource(self, ref: ObjectRef) -> Resource | None:
         manifest = self.declared[ref]
