@@ -57,6 +57,7 @@ class Records:
         self._loaded: dict[str, ProjectRecords] | None = None
         self._loading = asyncio.Lock()
         self._stale: set[str] = set()
+        self._too_new: dict[str, OtherProject] = {}
 
     async def prepare(self) -> None:
         """Create the records namespace where it is missing and we may."""
@@ -147,6 +148,7 @@ class Records:
                         # Whoever needs these meets it again in `of`; the other projects go on.
                         log.warning("%s", error)
                         self._stale.add(name)
+                        self._too_new[name] = _unreadable(name, parts[name], error)
                 self._loaded = loaded
         return self._loaded
 
@@ -202,6 +204,7 @@ class Records:
             parts = await self._parts() if inventory in self._stale else {}
             known[inventory] = self._join(inventory, parts)
             self._stale.discard(inventory)
+            self._too_new.pop(inventory, None)
         known[inventory].project = project
         return known[inventory]
 
@@ -217,25 +220,22 @@ class Records:
     async def others(self, project: str) -> tuple[OtherProject, ...]:
         """The other projects of this instance, whether their records can be read or not."""
         known = await self._known()
-        parts = await self._parts() if self._stale else {}
-        found: list[OtherProject] = []
         own = marks.inventory_id(self._instance, project)
-        for name in sorted((known.keys() | self._stale) - {own}):
+        # Of what somebody else has written since nothing is known; its own project reads it again later.
+        doubtful = self._stale - self._too_new.keys() - {own}
+        parts = await self._parts() if doubtful else {}
+        found = dict(self._too_new)
+        for name in known.keys() | doubtful:
             try:
-                its = self._join(name, parts) if name in self._stale else known[name]
+                its = self._join(name, parts) if name in doubtful else known[name]
             except RecordsTooNew as error:
-                annotations = parts[name]["metadata"].get("annotations") or {}
-                found.append(
-                    OtherProject(project=annotations.get(marks.PROJECT, ""), owner=name, unread=error.what)
+                found[name] = _unreadable(name, parts[name], error)
+            else:
+                held = its.inventory
+                found[name] = OtherProject(
+                    project=its.project, owner=its.owner, records=held.records, unread=held.damage
                 )
-                continue
-            unread = its.inventory.damage
-            found.append(
-                OtherProject(
-                    project=its.project, owner=its.owner, records=its.inventory.records, unread=unread
-                )
-            )
-        return tuple(found)
+        return tuple(found[name] for name in sorted(found.keys() - {own}))
 
     def forget(self, records: ProjectRecords) -> None:
         """Somebody else has written, or we do not know what we have: read them again on next use."""
@@ -415,6 +415,11 @@ def _owner(head: Head | None, annotations: Sequence[Mapping[str, str]]) -> str:
     if head is not None and (head.owner or not head.damage):
         return head.owner
     return next((its[marks.OWNER] for its in annotations if its.get(marks.OWNER)), "")
+
+
+def _unreadable(name: str, head: Mapping[str, Any], error: RecordsTooNew) -> OtherProject:
+    annotations = head["metadata"].get("annotations") or {}
+    return OtherProject(project=annotations.get(marks.PROJECT, ""), owner=name, unread=error.what)
 
 
 def _namespace(name: str) -> dict[str, Any]:

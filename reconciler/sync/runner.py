@@ -140,7 +140,7 @@ class Runner:
         """The other projects; git is read for those on our repository only where something left ours."""
         known = None if self._projects is None else [project.id for project in self._projects]
         each = among(await self._parts.records.others(request.project.id), known)
-        left = set(recorded) - manifests.claimed
+        left = set(recorded) - manifests.claimed if request.project.prune else set()
         declared: dict[ObjectRef, str] = {}
         unread = ""
         for other in self._projects or () if left else ():
@@ -151,7 +151,10 @@ class Runner:
             except GitError as error:
                 unread = f"project {other.id}: {error}"
                 continue
-            declared.update(dict.fromkeys(left & theirs.claimed, other.id))
+            allowed = allowed_of(other)
+            # What a project may not have it will never take: that it names it keeps nothing.
+            its = [ref for ref in left & theirs.claimed if not allowed.why_not(ref)]
+            declared.update(dict.fromkeys(its, other.id))
             if theirs.unread:
                 unread = f"project {other.id}: {theirs.unread[0]} cannot be read"
         return OtherProjects(each=each, declared=declared, unread=unread)

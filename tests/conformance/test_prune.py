@@ -136,6 +136,15 @@ def test_apply_object_that_depends_on_a_prune_object_stops_both(installation: In
     assert installation.recorded_names() == {"a", "b"}
 
 
+def test_policy_comes_before_the_dependency(installation: Installation) -> None:
+    installation.api.post(installation.path("configmaps"), {"metadata": {"name": "a"}})
+    needs = f"/namespaces/{installation.namespace}/Service/bad"
+    bad = manifest("v1", "Service", "bad", spec={"ports": [{"port": 0}]})
+    installation.commit({"all.yaml": [bad, config_map("a", after=needs)]})
+    report = installation.sync()
+    assert outcomes(report) == {"bad": "failed", "a": "skipped"}
+
+
 def test_prune_object_that_depends_on_an_apply_object_goes(installation: Installation) -> None:
     needs = f"/namespaces/{installation.namespace}/ConfigMap/a"
     installation.commit({"all.yaml": [config_map("a"), config_map("b", after=needs)]})

@@ -52,6 +52,22 @@ def test_object_changes_hands_within_seconds(installation: Installation) -> None
     assert not [asked for asked in requests.writes if asked.verb == "delete"]
 
 
+def test_object_whose_grace_is_over_is_pruned_without_waiting_for_a_comparison(
+    installation: Installation,
+) -> None:
+    installation.configure(prune_grace="2s", interval="1s")
+    installation.commit({"a.yaml": config_map("a"), "own.yaml": config_map("own")})
+    with service(installation) as process:
+        process.said("project shop synced")
+        installation.commit({"a.yaml": None})
+        installation.api.until(
+            installation.path("configmaps", installation.inventory_id),
+            lambda it: "left=" in it["data"].get("recent", "") + it["data"].get("objects", ""),
+        )
+        assert installation.exists("configmaps", "a")
+        until(lambda: not installation.exists("configmaps", "a"), "the prune", seconds=SOON)
+
+
 def test_dependant_does_not_run_ahead_of_a_commit_that_changes_both(installation: Installation) -> None:
     configure(installation, app=["base"])
     installation.commit(

@@ -177,6 +177,14 @@ def test_project_that_left_the_configuration_keeps_nobody_waiting(pair: Pair) ->
     assert words(one) == (State.SYNCED, "pruned")
 
 
+def test_project_that_may_not_have_it_keeps_nobody_waiting(pair: Pair) -> None:
+    pair.declare("two")
+    one, two = ({"id": p, "paths": [{"glob": f"{p}/*"}]} for p in ("one", "two"))
+    pair.installation.configure_projects([one, {**two, "allowed_kinds": ["Secret"]}])
+    (report,) = pair.installation.run("one").reports
+    assert words(report) == (State.SYNCED, "pruned")
+
+
 @pytest.fixture
 def apart(installation: Installation, make_repo: Callable[..., Repository]) -> Callable[..., PassResult]:
     """Run `one` or `two`, which follow repositories of their own; `a` is in that of `one` at first."""
