@@ -28,6 +28,8 @@ for _command in (
     looking.status,
     looking.approve,
     keeping.orphans,
+    keeping.backup,
+    keeping.restore,
     looking.validate,
 ):
     app.command()(_command)

@@ -3,13 +3,17 @@ How what the commands of keeping.py found looks: tables, and one JSON document f
 """
 
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reconciler.cli import render
 from reconciler.cli.text import number_of, plain
+from reconciler.service.saving import Saved
 from reconciler.service.searching import Search
+from reconciler.sync.backup import Kept
 from reconciler.sync.orphans import Orphan
 from reconciler.sync.outcome import SCHEMA
+from reconciler.sync.saving import Restored
 
 
 def orphans_exit_code(search: Search) -> int:
@@ -59,3 +63,25 @@ def print_orphans(search: Search) -> None:
 def say(line: str) -> None:
     """One line on standard output."""
     sys.stdout.write(plain(line) + "\n")
+
+
+def saved_line(saved: Saved, where: str) -> str:
+    """What a backup holds."""
+    key = "and the key: keep it as you keep Secrets" if saved.has_key else "no key: there is none yet"
+    return plain(f"{where}: {_content(saved.projects)}, {key}")
+
+
+def restored_lines(restored: Restored) -> Iterator[str]:
+    """What was put back."""
+    written = number_of(restored.written, "record")
+    yield f"restored {_content(restored.projects)}; {written} written; {restored.key}"
+    for its in restored.projects:
+        if its.inventory.damage:
+            yield plain(
+                f"{its.project}: as in the file, its inventory is not to be believed: {its.inventory.damage}"
+            )
+
+
+def _content(projects: Sequence[Kept]) -> str:
+    objects = sum(len(its.inventory.records) for its in projects)
+    return f"records of {number_of(len(projects), 'project')} with {number_of(objects, 'object')}"

@@ -4,7 +4,9 @@ Errors of `sync`.
     SyncError
     ├── RecordsUnusable     the records cannot be read or written: this run does nothing
     │   ├── RecordsTooNew   written by a later release: needs a person
-    │   └── TwoWriters      somebody else writes the same records: the next run reads them again
+    │   ├── TwoWriters      somebody else writes the same records: the next run reads them again
+    │   ├── RecordsExist    a backup would replace others
+    │   └── BackupUnusable  a file that is no backup of these records
     ├── IdentityUnusable    nobody to act as: this run does nothing
     └── NotApproved         an approval that does not fit what is held
 """
@@ -26,6 +28,14 @@ class RecordsTooNew(RecordsUnusable):
 
 class TwoWriters(RecordsUnusable):
     """The records changed under us."""
+
+
+class RecordsExist(RecordsUnusable):
+    """A backup would replace other records."""
+
+
+class BackupUnusable(RecordsUnusable):
+    """A file is not the backup that it is taken for."""
 
 
 class IdentityUnusable(SyncError):
