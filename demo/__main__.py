@@ -11,28 +11,25 @@ Results go to standard output, what the demo does meanwhile to standard error.
 import argparse
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from demo import live, once, repositories, service
 from demo.target import stays, target
+from localcluster.leaving import leave_once
 from reconciler.errors import ReconcilerError
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
 
 
 def main() -> int:
     """Run the command in sys.argv; returns the exit code."""
     arguments = _parser().parse_args()
-    for number in ENDING:
-        signal.signal(number, _leave)
+    leave_once(say=_say, first="\nending the demo")
     try:
         _show(arguments.context, only_once=arguments.once)
     except ReconcilerError as error:
@@ -83,18 +80,6 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="one pass, checked against the cluster, then exit"
     )
     return parser
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Leave the `with` blocks; a second Ctrl-C must not cut their clean-up short."""
-    for number in ENDING:
-        signal.signal(number, _patience)
-    _say("\nending the demo")
-    raise KeyboardInterrupt
-
-
-def _patience(_number: int, _frame: FrameType | None) -> None:
-    _say("a moment, it is being taken down")
 
 
 def _say(line: str) -> None:

@@ -6,15 +6,14 @@ process), observed.py (the cluster), table.py (how it looks).
 """
 
 import asyncio
-import shlex
+import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from demo import declared, repositories, table
+from demo import declared, repositories, suggestions, table
 from demo.errors import DemoError
 from demo.observed import Observed, Observer, Recorded
-from demo.service import Service, command
+from demo.service import Service
 from demo.target import Target
 from reconciler.cluster.client import connect
 from reconciler.cluster.errors import ClusterError
@@ -30,33 +29,49 @@ PROBLEMS = 5  # objects of a project that are named when it is not well
 async def run(target: Target, service: Service, repos: repositories.Repositories) -> None:
     """Show the first sync, say what to try, tell what happens; until cancelled, or what runs has ended."""
     wanted = declared.read(repos.projects)
+    commits = {name: repositories.commit_of(path) for name, path in repos.projects.items()}
     async with connect(kubeconfig=target.kubeconfig, context=target.context) as cluster:
         observer = Observer(
             cluster, wanted, instance=repositories.AGENT, records_namespace=DEFAULT_RECORDS_NAMESPACE
         )
-        observed = await _first_sync(observer, wanted, target, service)
+        observed = await first_sync(observer, wanted, target, service, commits=commits)
         for its in observed.values():
             _print_problems(its.project, its.status)
-        print(suggestions(target, repos.projects["shop"]), flush=True)
+        print(f"\n{suggestions.text(target, repos.projects['shop'], environment=os.environ)}\n", flush=True)
         await _tell_changes(observer, target, service)
 
 
-async def _first_sync(
-    observer: Observer, wanted: Sequence[declared.Declared], target: Target, service: Service
+async def first_sync(
+    observer: Observer,
+    wanted: Sequence[declared.Declared],
+    target: Target,
+    service: Service,
+    *,
+    commits: Mapping[str, str],
 ) -> dict[str, Observed]:
+    """Draw the table until nothing more happens by itself; `commits` are those in the repositories."""
     started = time.monotonic()
     settled: dict[str, float] = {}
+    complaint = _Complaint()
     with table.shown() as shown:
         while True:
             _raise_if_ended(target, service)
-            observed = await observer.look(now=time.time())
             now = time.monotonic() - started
-            for its in observed.values():
-                if its.settled:
-                    settled.setdefault(its.project, now)
-            shown.show(_row(its, wanted, settled.get(its.project, now)) for its in observed.values())
-            if len(settled) == len(observed):
-                return observed
+            try:
+                observed = await observer.look(now=time.time())
+            except ClusterError as error:
+                complaint.about(error)
+            else:
+                complaint.is_over()
+                for its in observed.values():
+                    if its.settled:
+                        settled.setdefault(its.project, now)
+                shown.show(
+                    _row(its, wanted, settled.get(its.project, now), commit=commits[its.project])
+                    for its in observed.values()
+                )
+                if len(settled) == len(observed):
+                    return observed
             if now > FIRST_LIMIT:
                 raise DemoError(
                     what=f"the first sync was not over after {FIRST_LIMIT:g} s",
@@ -67,20 +82,40 @@ async def _first_sync(
 
 
 async def _tell_changes(observer: Observer, target: Target, service: Service) -> None:
-    known = await observer.recorded()
+    known: dict[str, Recorded] = {}
+    first = True
+    complaint = _Complaint()
     while True:
-        await asyncio.sleep(_pause(target))
         _raise_if_ended(target, service)
         try:
             recorded = await observer.recorded()
         except ClusterError as error:
+            complaint.about(error)
+        else:
+            complaint.is_over()
+            for project, now in recorded.items():
+                before = known.get(project)
+                if before is None or now.status != before.status:
+                    known[project] = now
+                    if not first:
+                        _print_change(project, before, now)
+            first = False
+        await asyncio.sleep(_pause(target))
+
+
+class _Complaint:
+    """Says that the cluster cannot be looked at: once, not with every look."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def about(self, error: ClusterError) -> None:
+        if self._said != str(error):
+            self._said = str(error)
             print(f"{_clock()} cannot look: {error}", flush=True)
-            continue
-        for project, now in recorded.items():
-            before = known.get(project)
-            if before is None or now.status != before.status:
-                _print_change(project, before, now)
-                known[project] = now
+
+    def is_over(self) -> None:
+        self._said = ""
 
 
 def _pause(target: Target) -> float:
@@ -92,10 +127,11 @@ def _raise_if_ended(target: Target, service: Service) -> None:
         raise gone
 
 
-def _row(its: Observed, wanted: Sequence[declared.Declared], seconds: float) -> table.Row:
+def _row(its: Observed, wanted: Sequence[declared.Declared], seconds: float, *, commit: str) -> table.Row:
+    """`commit` is on its way while none is recorded."""
     total = sum(one.project == its.project for one in wanted)
     return table.Row(
-        its.project, its.commit, its.state, total, len(its.objects), its.ready, its.failed, seconds
+        its.project, its.commit or commit, its.state, total, len(its.objects), its.ready, its.failed, seconds
     )
 
 
@@ -124,17 +160,3 @@ def _print_problems(project: str, status: StoredStatus | None) -> None:
 
 def _clock() -> str:
     return time.strftime("%H:%M:%S")
-
-
-def suggestions(target: Target, shop: Path) -> str:
-    """What to try next, with commands that work as they are."""
-    context = f" --context {shlex.quote(target.context)}" if target.context else ""
-    kubeconfig = f" KUBECONFIG={target.kubeconfig}" if target.kubeconfig else ""
-    return f"""
-The service asks both repositories every second. In another terminal (Ctrl-C here ends it all):
-  first   cd {shop} && export{kubeconfig} PATH={command().parent}:$PATH
-  change  sed -i 's/replicas: 2/replicas: 3/' web.yaml && git commit -qam 'Three web servers'
-  break   sed -i 's/minutes: 45/minutes: many/' maintenance.yaml && git commit -qam 'Too long'
-          reconciler status --agent-name {repositories.AGENT}{context}     # then: git revert --no-edit HEAD
-  remove  git rm -q service.yaml && git commit -qm 'No Service'     # pruned: kubectl{context} get all -n shop
-"""

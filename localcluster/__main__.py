@@ -14,21 +14,19 @@ after everything else, so that a script can take the last line.
 
 import argparse
 import os
-import signal
 import sys
 import time
-from types import FrameType
 
 from localcluster import background, build, versions
 from localcluster.cluster import running
 from localcluster.errors import LocalClusterError
+from localcluster.leaving import leave_once
 
 
 def main() -> int:
     """Run the command in sys.argv; returns the exit code."""
     arguments = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: leave the `with` blocks
-        signal.signal(number, _interrupt)
+    leave_once(say=_say)  # without a word at first: the kubeconfig's path stays the last line
     try:
         match arguments.command:
             case "ready-to-build":
@@ -73,10 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", help="build the binaries, if they are not cached")
     commands.add_parser("ready-to-build", help="exit 0 if they are cached or Go is there, else 1")
     return parser
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _say(line: str) -> None:

@@ -18,13 +18,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 from localcluster import build
 from localcluster.build import Say
 from localcluster.cluster import ControlPlane, running
 from localcluster.errors import LocalClusterError, LoggedError
+from localcluster.leaving import leave_once
 
 UP_LIMIT = 120.0  # s until a detached cluster is ready; 4 s on two idle cores
 DOWN_LIMIT = 30.0  # s from SIGTERM to SIGKILL of a supervisor, which itself forces its roles after 3 s each
@@ -105,7 +105,7 @@ def watch(cluster: ControlPlane) -> None:
 
 def supervise(name: str) -> None:
     """Hold the cluster `name` until SIGTERM. What runs in the background."""
-    signal.signal(signal.SIGTERM, _leave)
+    leave_once(say=_log)
     place = _place(name)
     with place.lock.open("w") as lock:
         _hold(lock, name)
@@ -210,8 +210,8 @@ def _tail(path: Path) -> str:
     return path.read_bytes()[-TAIL_BYTES:].decode(errors="replace").rstrip() if path.exists() else ""
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -221,7 +221,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except LocalClusterError as error:
-        print(error, file=sys.stderr, flush=True)
+        _log(str(error))
         return 1
     return 0
 

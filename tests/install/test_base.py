@@ -89,6 +89,26 @@ def test_what_may_be_written_is_bounded(pod, container):
     assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys()
 
 
+def test_the_root_file_system_is_read_only(container):
+    # Pod Security's restricted level does not ask for it.
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_the_kubelet_asks_the_pages_of_the_service(container):
+    probes = {name: container[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
+    assert probes == {
+        "livenessProbe": {"path": "/healthz", "port": "http"},
+        "readinessProbe": {"path": "/readyz", "port": "http"},
+    }
+    assert [port["name"] for port in container["ports"]] == ["http"]
+
+
+def test_what_it_needs_is_reserved(container):
+    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+    assert {"cpu", "memory", "ephemeral-storage"} <= requests.keys()
+    assert "cpu" not in limits, "a throttled event loop answers probes too late"
+
+
 def test_the_configuration_is_not_part_of_the_base(base, pod):
     # An upgrade would reset it.
     (config,) = [its["configMap"] for its in pod["volumes"] if its["name"] == "config"]

@@ -56,6 +56,15 @@ def start(program: list[str]) -> "subprocess.Popen[str]":
     )
 
 
+def printed_kubeconfig(up: "subprocess.Popen[str]") -> str:
+    """The path that it prints when its cluster is ready."""
+    assert up.stdout
+    for line in up.stdout:
+        if line.endswith(".yaml\n"):
+            return line.rstrip("\n")
+    raise AssertionError(f"it has ended with code {up.wait()}")
+
+
 def reachable(kubeconfig: str) -> bool:
     """Ask the cluster of a kubeconfig for its version, as any client would."""
     config = json.loads(Path(kubeconfig).read_text())
@@ -74,29 +83,41 @@ def name() -> Iterator[str]:
     (build.cache_directory(os.environ) / "clusters" / f"{own}.lock").unlink()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_prints_its_kubeconfig_last_and_stays_until_a_signal(number: signal.Signals) -> None:
     with start(command("up")) as up:
         assert up.stdout
-        for line in up.stdout:
-            last = line.rstrip("\n")
-            if last.endswith(".yaml"):
-                break
-        assert reachable(last)
+        kubeconfig = printed_kubeconfig(up)
+        assert reachable(kubeconfig)
         roles = children(up.pid)
         assert len(roles) == 5
         up.send_signal(number)
         assert up.stdout.read() == "", "the kubeconfig must stay the last line"
         assert up.wait(timeout=10) == 0
     assert not [pid for pid in roles if runs(pid)]
-    assert not Path(last).exists()
+    assert not Path(kubeconfig).parents[1].exists(), "keys and tokens must not be left"
+
+
+def test_impatience_does_not_cut_the_end_of_a_cluster_short() -> None:
+    with start(command("up")) as up:
+        assert up.stdout
+        kubeconfig = printed_kubeconfig(up)
+        roles = children(up.pid)
+        up.send_signal(signal.SIGHUP)  # the terminal was closed, and then
+        eventually(lambda: len(children(up.pid)) < len(roles))  # it is being taken down
+        up.send_signal(signal.SIGINT)
+        assert "a moment" in up.stdout.readline()
+        up.send_signal(signal.SIGTERM)
+        up.stdout.read()
+        assert up.wait(timeout=10) == 0
+    assert not [pid for pid in roles if runs(pid)]
+    assert not Path(kubeconfig).parents[1].exists(), "keys and tokens must not be left"
 
 
 def test_up_ends_with_an_error_when_a_role_dies() -> None:
     with start(command("up")) as up:
         assert up.stdout
-        while not up.stdout.readline().endswith(".yaml\n"):
-            pass
+        printed_kubeconfig(up)
         os.kill(children(up.pid)[-1], signal.SIGKILL)
         assert "kwok has ended" in up.stdout.read()
         assert up.wait(timeout=10) == 1
@@ -120,16 +141,21 @@ def test_down_without_a_cluster_is_no_error(name: str) -> None:
 
 
 def test_a_state_left_by_a_crash_is_not_believed(name: str) -> None:
-    run("up", "--detach", "--name", name)
     state = build.cache_directory(os.environ) / "clusters" / name / "state.json"
-    supervisor = json.loads(state.read_text())["pid"]
-    roles = children(supervisor)
-    os.kill(supervisor, signal.SIGKILL)
+    with start(command("up", "--detach", "--name", name)) as up:
+        eventually(state.exists)
+        supervisor = json.loads(state.read_text())["pid"]
+        eventually(lambda: children(supervisor))
+        roles = children(supervisor)
+        os.kill(supervisor, signal.SIGKILL)
+        assert "it did not start" in up.communicate()[0]
+        assert up.returncode == 1
     eventually(lambda: not [pid for pid in (supervisor, *roles) if runs(pid)])
-    # Its process id may be anybody's now, for example ours.
-    state.write_text(json.dumps({**json.loads(state.read_text()), "pid": os.getpid()}))
-    up = run("up", "--detach", "--name", name)
-    assert reachable(up.stdout.splitlines()[-1])
+    # It could have been ready, and its process id may be anybody's now, for example ours.
+    left = next((state.parent / "data").rglob("admin.yaml"))
+    state.write_text(json.dumps({"pid": os.getpid(), "kubeconfig": str(left)}))
+    after = run("up", "--detach", "--name", name)
+    assert reachable(after.stdout.splitlines()[-1])
 
 
 def test_a_name_cannot_leave_the_directory() -> None:

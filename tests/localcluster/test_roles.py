@@ -16,6 +16,7 @@ from localcluster import (
     build,
     ports,
     running,
+    versions,
 )
 from tests.localcluster.waiting import eventually, runs
 
@@ -96,6 +97,24 @@ def test_a_role_that_cannot_start_is_named_with_the_tail_of_its_log(tmp_path: Pa
     assert failed.value.what.startswith("kube-apiserver ended")
     assert "unknown flag: --no-such-flag" in str(failed.value)
     assert (data / "logs" / "kube-apiserver.log").exists(), "a directory of the caller's own stays"
+
+
+def test_a_role_that_is_not_ready_in_time_is_named_with_the_tail_of_its_log(
+    cluster: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.kill(Role.API_SERVER)
+    cluster.pause(Role.ETCD)  # for which the API server waits when it starts
+    try:
+        with monkeypatch.context() as impatient:
+            impatient.setattr("localcluster.cluster.READY_LIMIT", 1.5)
+            with pytest.raises(RoleError) as late:
+                cluster.restart(Role.API_SERVER)
+    finally:
+        cluster.kill(Role.API_SERVER)
+        cluster.resume(Role.ETCD)
+        cluster.restart(Role.API_SERVER)
+    assert late.value.what == "kube-apiserver was not ready within 1.5 s"
+    assert f"Version: {versions.read().kubernetes}" in late.value.log, str(late.value)
 
 
 def test_a_port_that_was_lost_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
