@@ -150,6 +150,8 @@ class ProjectReport:
     duration: float = 0.0
     due_in: float = 0.0
     """s after which the project is to be looked at again even if nothing happens; 0 where it need not."""
+    released: frozenset[ObjectRef] = frozenset()
+    """What git does not declare any more and is there still: another project may take it."""
     recorded: bool = True
     """False where no status is written: a dry run, or a project that was not looked at yet."""
     notes: tuple[str, ...] = field(default=())
@@ -184,8 +186,7 @@ def can_take(blocked: ProjectReport, other: ProjectReport) -> bool:
         for report in blocked.objects
         if report.outcome is Outcome.BLOCKED and report.reason == Reason.OWNED_BY_ANOTHER
     }
-    released = (Outcome.HANDED_OVER, Outcome.HELD)
-    return bool(wanted) and any(its.ref in wanted and its.outcome in released for its in other.objects)
+    return not wanted.isdisjoint(other.released)
 
 
 def project_state(objects: Iterable[ObjectReport], *, held: Held | None, waiting: bool) -> tuple[State, str]:

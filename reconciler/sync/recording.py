@@ -96,6 +96,12 @@ class Recording:
             gone = self._pending.keys() - manifests.claimed
             self._pending.update({ref: _since(self._pending[ref], now) for ref in gone})
 
+    @property
+    def released(self) -> frozenset[ObjectRef]:
+        """What other projects may take, as far as it is written down that they may."""
+        records = self._kept.inventory.records if self.active else {}
+        return frozenset(ref for ref, record in records.items() if record.left)
+
     def use_approval(self) -> None:
         """The next write of the head takes the approval off: it is good for one prune."""
         self.approved = self._approval_on_head = True

@@ -221,7 +221,7 @@ class Run:
         await self.recording.after(report if complete else None, sound=complete and settled)
         if lost:
             raise lost
-        return report
+        return replace(report, released=self.recording.released)
 
     async def _why_held(self) -> str:
         """Why nothing at all may be written for the project; "" lets it go on."""
@@ -465,7 +465,8 @@ class Run:
         self.recording.gone(gone)
         await self.recording.save()
         interim = self.findings.report(None, stopped=True, so_far=reports.values())
-        self.request.waiting(replace(interim, state=State.PROGRESSING))
+        released = self.recording.released
+        self.request.waiting(replace(interim, state=State.PROGRESSING, released=released))
 
     def _owned(self, ref: ObjectRef) -> Owned:
         inventory = self.records.inventory
