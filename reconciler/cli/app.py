@@ -27,6 +27,7 @@ for _command in (
     planning.explain,
     looking.status,
     looking.approve,
+    keeping.delete_project,
     keeping.orphans,
     keeping.backup,
     keeping.restore,

@@ -1,5 +1,5 @@
 """
-Commands that look after an installation: orphans, backup, restore.
+Commands that look after an installation: delete-project, orphans, backup, restore.
 """
 
 import asyncio
@@ -9,12 +9,82 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.options import CLUSTER, Output, OutputFormat, collect_garbage, taking
+from reconciler.cli.options import (
+    CLUSTER,
+    SOURCES,
+    Log,
+    LogLevel,
+    Output,
+    OutputFormat,
+    collect_garbage,
+    set_up_log,
+    taking,
+)
 
 if TYPE_CHECKING:
     from reconciler.service.options import Options
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file; - is standard output or input.")]
+
+
+@taking(SOURCES, CLUSTER)
+def delete_project(
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its id, as `status` shows it.")],
+    *,
+    options: "Options",
+    approve: Annotated[
+        str | None,
+        typer.Option(
+            help="The hash under which the prune is held, or its first 12 digits or more.", metavar="HASH"
+        ),
+    ] = None,
+    without_configuration: Annotated[
+        bool,
+        typer.Option(
+            "--without-configuration", help="Do not check that the project has left the configuration."
+        ),
+    ] = False,
+    service_account: Annotated[
+        str | None,
+        typer.Option(help="ServiceAccount to act as. Default: nobody else.", metavar="NAMESPACE/NAME"),
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at the most.", min=0.1)] = None,
+    output: OutputFormat = Output.TABLE,
+    log_level: Log = LogLevel.ERROR,
+) -> None:
+    """
+    Prune all objects of a project that has left the configuration, then delete its records.
+
+    The first call deletes nothing: all is held under a hash. A second one with --approve HASH, or
+    after `reconciler approve PROJECT HASH`, prunes exactly these objects. What another project
+    declares, or an annotation keeps, is let go instead.
+
+    Exit code: 0 nothing is left, 1 held, or something is left, 2 an error.
+
+    Example: reconciler delete-project --config config.yaml my-group/old
+
+    Example: reconciler delete-project --config config.yaml my-group/old --approve 3f2c9ab04d1e
+    """
+    from reconciler.cli import keepview, render  # noqa: PLC0415
+    from reconciler.service.removing import delete_project as remove  # noqa: PLC0415
+
+    collect_garbage()
+    set_up_log(log_level)
+    done = asyncio.run(
+        remove(
+            options,
+            project,
+            unconfigured=without_configuration,
+            approve=approve,
+            service_account=service_account,
+            timeout=timeout,
+        )
+    )
+    if output is Output.JSON:
+        render.print_json(keepview.removal_document(done))
+    else:
+        keepview.print_removal(done)
+    raise typer.Exit(0 if done.removed else 1)
 
 
 @taking(CLUSTER)

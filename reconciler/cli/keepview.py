@@ -8,11 +8,13 @@ from typing import Any
 
 from reconciler.cli import render
 from reconciler.cli.text import number_of, plain
+from reconciler.service.onepass import PassResult
+from reconciler.service.removing import Removal
 from reconciler.service.saving import Saved
 from reconciler.service.searching import Search
 from reconciler.sync.backup import Kept
 from reconciler.sync.orphans import Orphan
-from reconciler.sync.outcome import SCHEMA
+from reconciler.sync.outcome import SCHEMA, document
 from reconciler.sync.saving import Restored
 
 
@@ -63,6 +65,23 @@ def print_orphans(search: Search) -> None:
 def say(line: str) -> None:
     """One line on standard output."""
     sys.stdout.write(plain(line) + "\n")
+
+
+def removal_document(removal: Removal) -> dict[str, Any]:
+    """`delete-project -o json`: as of sync, and whether all is gone."""
+    return {**document([removal.report], requests=dict(removal.requests)), "removed": removal.removed}
+
+
+def print_removal(removal: Removal) -> None:
+    """`delete-project` as a table, and what is to be done next."""
+    report, requests = removal.report, dict(removal.requests)
+    render.print_pass(PassResult(reports=(report,), requests=requests, unusable=False))
+    if removal.removed:
+        say(f"{report.project}: nothing is left of it, and its records are deleted")
+    elif report.held and report.held.plan_hash:
+        say(f"then, or at once: reconciler delete-project {report.project} --approve {report.held.plan_hash}")
+    else:
+        say(f"{report.project}: something is left of it; its records stay. Run this again")
 
 
 def saved_line(saved: Saved, where: str) -> str:

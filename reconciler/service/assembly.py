@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from reconciler.cluster.client import Cluster, connect
 from reconciler.config.models import ConfigProject
@@ -32,6 +33,27 @@ from reconciler.sync.repositories import Repositories
 from reconciler.sync.run import Parts, Progress
 from reconciler.sync.runner import Runner
 from reconciler.tasks import task_group
+
+
+class Unconfigured:
+    """Where no configuration is wanted; nobody reads it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    async def read(self) -> Reading:
+        """There is none."""
+        raise RuntimeError("a configuration is read where none is wanted")
+
+    async def changed(self) -> None:
+        """Never."""
+        await asyncio.Event().wait()
+
+    def poke(self) -> None:
+        """Nothing new can be known."""
 
 
 def config_source(options: Options, repositories: Repositories) -> tuple[ConfigSource, ConfigProject | None]:
@@ -115,9 +137,13 @@ def _make_directory(path: Path) -> None:
 
 @asynccontextmanager
 async def assembled(
-    options: Options, *, progress: Progress = quiet, timings: Timings | None = None
+    options: Options,
+    *,
+    progress: Progress = quiet,
+    timings: Timings | None = None,
+    configured: bool = True,
 ) -> AsyncIterator[Assembled]:
-    """Build the parts; nothing is sent to any server yet."""
+    """Build the parts, without a `configured` source if told so; nothing is sent to any server yet."""
     namespace = records_namespace(options)
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
@@ -131,7 +157,9 @@ async def assembled(
             credentials=ClusterCredentials(cluster, namespace=namespace, directory=options.credentials_dir),
             allow_local=options.allow_local,
         )
-        source, config_project = config_source(options, repositories)
+        source, config_project = (
+            config_source(options, repositories) if configured else (Unconfigured(), None)
+        )
         tasks = await stack.enter_async_context(task_group())
         records = Records(cluster, namespace=namespace, instance=options.instance_name)
         identities = Identities(cluster, instance=options.instance_name, tasks=tasks)

@@ -52,7 +52,7 @@ async def stored_statuses(options: Options, *, only: Sequence[str] = ()) -> Stor
         requests = cluster.requests.as_json()
     for name in only:
         if name not in found:
-            raise _unknown(name, sorted(found))
+            raise no_records(name, sorted(found))
     projects = tuple(found[name] for name in sorted(found) if not only or name in only)
     return StoredProjects(projects=projects, requests=requests)
 
@@ -67,18 +67,21 @@ async def approve(options: Options, project: str, plan_hash: str) -> Approved:
         records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
         found = {its.project: its for its in await records.all()}
         if project not in found:
-            raise _unknown(project, sorted(found))
+            raise no_records(project, sorted(found))
         held = read_status(found[project].status, found[project].head)
-        if not _HASH.fullmatch(plan_hash) or not held.held_plan.startswith(plan_hash):
-            raise NotApproved(
-                what=_why_not(plan_hash),
-                where=f"project {project}",
-                mend=f"held is {held.held_plan}"
-                if held.held_plan
-                else "`reconciler status` shows what is held",
-            )
+        check_approval(project, plan_hash, held.held_plan)
         await records.approve(found[project], held.held_plan)
         return Approved(plan_hash=held.held_plan, objects=held.held_objects)
+
+
+def check_approval(project: str, plan_hash: str, held: str) -> None:
+    """Raises NotApproved where `plan_hash`, whole or its first digits, is not that of what is held."""
+    if not _HASH.fullmatch(plan_hash) or not held.startswith(plan_hash):
+        raise NotApproved(
+            what=_why_not(plan_hash),
+            where=f"project {project}",
+            mend=f"held is {held}" if held else "`reconciler status` shows what is held",
+        )
 
 
 def _why_not(plan_hash: str) -> str:
@@ -98,7 +101,7 @@ def _stored(records: ProjectRecords) -> Stored:
     )
 
 
-def _unknown(project: str, known: Sequence[str]) -> OptionsInvalid:
+def no_records(project: str, known: Sequence[str]) -> OptionsInvalid:
     return OptionsInvalid(
         what=f"there are no records of project {project}",
         where="PROJECT",

@@ -11,7 +11,7 @@ which moves between projects is never deleted on the way:
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.manifests.identity import ObjectRef
@@ -78,6 +78,13 @@ def _declares(other: OtherProject, ref: ObjectRef) -> bool:
 
 
 def among(others: Iterable[OtherProject], projects: Iterable[str] | None) -> tuple[OtherProject, ...]:
-    """Those of the configuration; the records of a project that left it want nothing any more."""
+    """Those of the configuration, and what projects that left it have let go; these want nothing any more."""
     known = None if projects is None else set(projects)
-    return tuple(its for its in others if known is None or not its.project or its.project in known)
+    return tuple(
+        its if known is None or not its.project or its.project in known else _departed(its) for its in others
+    )
+
+
+def _departed(other: OtherProject) -> OtherProject:
+    left = {} if other.unread else {ref: record for ref, record in other.records.items() if record.left}
+    return replace(other, records=left, unread="")

@@ -284,6 +284,24 @@ class Records:
         for number in change.drop:
             await self._drop(records, f"{records.name}-{number}")
 
+    async def remove(self, records: ProjectRecords) -> bool:
+        """
+        Delete all parts of a project whose inventory is empty, the head last; False where it is not.
+
+        The head is what a run begins with: killed in between, the next one finds it and goes on.
+        """
+        if records.inventory.records or records.inventory.damage:
+            return False
+        try:
+            for name in sorted(records.versions.keys() - {records.name}):
+                await self._drop(records, name)
+            await self._drop(records, records.name)
+        except Conflict as error:
+            self.forget(records)
+            raise _two_writers(f"records of project {records.project}") from error
+        self.forget(records)
+        return True
+
     async def _put_head(self, records: ProjectRecords, head: Head, *, approval_used: bool) -> None:
         name = records.name
         for last_try in (False, True):

@@ -20,7 +20,7 @@ from reconciler.git.mirror import Mirror, Revision
 from reconciler.git.refs import RefSpec, RemoteRefs, missing, resolve
 from reconciler.manifests.cache import DecodeCache
 from reconciler.sync.credentials import ClusterCredentials
-from reconciler.sync.source import Bodies, Source
+from reconciler.sync.source import Bodies, NoFiles, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,10 @@ class Repositories:
     def directory(self, path: Path, limits: FileLimits) -> Source:
         """The content of a directory of this machine, as if it were a repository's."""
         return Source(Directory(path), self._cache, self._bodies, file_limit=limits.max_file_size)
+
+    def nothing(self, limits: FileLimits) -> Source:
+        """The content that a project wants which has left the configuration."""
+        return Source(NoFiles(), self._cache, self._bodies, file_limit=limits.max_file_size)
 
     async def look_for(self, projects: Iterable[ManifestProject]) -> dict[str, Revision | GitError]:
         """Where the ref of each project points now, by project id; one `look` for each repository."""

@@ -78,6 +78,8 @@ class Request:
     """Told how things are when all is sent and only waiting is left."""
     preview: Preview | None = None
     """Only find out what the run would do, into this; the project is one that writes nothing."""
+    departed: bool = False
+    """The project has left the configuration: it declares nothing, and others may declare its objects."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a newer request or the end of the service makes this one pointless."""
 

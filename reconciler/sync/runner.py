@@ -141,6 +141,8 @@ class Runner:
         known = None if self._projects is None else [project.id for project in self._projects]
         each = among(await self._parts.records.others(request.project.id), known)
         left = set(recorded) - manifests.claimed if request.project.prune else set()
+        if request.departed and left:
+            return replace(await self._elsewhere(request, kinds, left), each=each)
         declared: dict[ObjectRef, str] = {}
         unread = ""
         for other in self._projects or () if left else ():
@@ -158,6 +160,18 @@ class Runner:
             if theirs.unread:
                 unread = f"project {other.id}: {theirs.unread[0]} cannot be read"
         return OtherProjects(each=each, declared=declared, unread=unread)
+
+    async def _elsewhere(self, request: Request, kinds: Kinds, left: Collection[ObjectRef]) -> OtherProjects:
+        """What git declares for all projects of the configuration, whichever repository they read."""
+        known = await self._parts.neighbours.of(request.project.id, scope=kinds.scope)
+        allowed = {its.id: allowed_of(its) for its in self._projects or ()}
+        declared = {
+            ref: known.declared[ref]
+            for ref in left
+            if ref in known.declared and not allowed[known.declared[ref]].why_not(ref)
+        }
+        unread = next((f"project {name}: {why}" for name, why in known.unread.items()), "")
+        return OtherProjects(declared=declared, unread=unread)
 
     async def _read(self, request: Request, kinds: Kinds) -> ManifestSet:
         project = request.project

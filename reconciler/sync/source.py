@@ -81,6 +81,26 @@ class Files(Protocol):
         ...
 
 
+class NoFiles:
+    """What a project declares that has left the configuration: surely nothing."""
+
+    def files(
+        self,
+        revision: Revision,
+        globs: Sequence[str],
+        limits: FileLimits | None = None,
+    ) -> tuple[BlobFile, ...]:
+        """None."""
+        return ()
+
+    def read(self, blob: str, *, limit: int) -> bytes:
+        """Nothing was named that could be read."""
+        raise RuntimeError("a file is read of a project that has none")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Source:
     """One manifest repository's content; `file_limit` in bytes."""
 
