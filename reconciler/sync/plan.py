@@ -85,6 +85,8 @@ class Refusal:
     outcome: Outcome
     reason: str
     message: str
+    by: str = ""
+    """The other project of this instance that keeps us from it, and may let it go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,17 +293,13 @@ def _not_allowed(ref: ObjectRef, why: str) -> Refusal:
     return Refusal(ref=ref, outcome=Outcome.FAILED, reason=NotAllowed.reason, message=why)
 
 
-def is_another_projects(refusal: Refusal) -> bool:
-    """Whether it is a project that keeps us from the object, and may let it go."""
-    return refusal.outcome is Outcome.BLOCKED and refusal.reason == Reason.OWNED_BY_ANOTHER
-
-
 def _owned(ref: ObjectRef, project: str) -> Refusal:
     return Refusal(
         ref=ref,
         outcome=Outcome.BLOCKED,
         reason=Reason.OWNED_BY_ANOTHER,
         message=f"belongs to project {project}, which declares it as well; remove it from one of the two",
+        by=project,
     )
 
 
@@ -311,6 +309,7 @@ def _claimed(ref: ObjectRef, other: str) -> Refusal:
         outcome=Outcome.BLOCKED,
         reason=Reason.OWNED_BY_ANOTHER,
         message=f"project {other} declares it too; remove it from one of the two",
+        by=other,
     )
 
 

@@ -13,7 +13,7 @@ from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync.inventory import Head, Record, rewrite, stamp
 from reconciler.sync.outcome import ProjectReport
-from reconciler.sync.plan import Plan, is_another_projects
+from reconciler.sync.plan import Plan
 from reconciler.sync.records import ProjectRecords, Records
 
 
@@ -178,7 +178,7 @@ def between_projects(
     """
     declared = {manifest.ref: manifest for manifest in manifests.manifests}
     for refusal in work.refusals:
-        if is_another_projects(refusal) and refusal.ref in declared.keys() - records.keys():
+        if refusal.by and refusal.ref in declared.keys() - records.keys():
             yield new_record(declared[refusal.ref])
     for ref in manifests.claimed & records.keys():
         if records[ref].left:
