@@ -11,6 +11,7 @@ import typer
 
 from reconciler.cli.options import (
     CLUSTER,
+    REACH,
     SOURCES,
     Log,
     LogLevel,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file; - is standard output or input.")]
 
 
-@taking(SOURCES, CLUSTER)
+@taking(SOURCES, CLUSTER, REACH)
 def delete_project(
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its id, as `status` shows it.")],
     *,
@@ -87,7 +88,7 @@ def delete_project(
     raise typer.Exit(0 if done.removed else 1)
 
 
-@taking(CLUSTER)
+@taking(CLUSTER, REACH)
 def orphans(*, options: "Options", output: OutputFormat = Output.TABLE) -> None:
     """
     List objects that carry our mark but are in no inventory; nothing is deleted.

@@ -60,6 +60,12 @@ RecordsNamespace = Annotated[
     str | None,
     typer.Option(help="Namespace of inventory and status. Default: the pod's own, else reconciler-system."),
 ]
+Namespaces = Annotated[
+    str | None,
+    typer.Option(
+        help="All that is seen of the cluster, separated by commas. Default: everything.", metavar="A,B"
+    ),
+]
 CredentialsDir = Annotated[
     Path | None, typer.Option(help="Directory with a directory of mounted files for each set of credentials.")
 ]
@@ -101,6 +107,8 @@ SOURCES: Final[Mapping[str, Option]] = {
     "allow_local": Option(AllowLocal, default=False),
 }
 """Where configuration and manifests come from."""
+REACH: Final[Mapping[str, Option]] = {"namespaces": Option(Namespaces)}
+"""How far the installation goes."""
 LISTENING: Final[Mapping[str, Option]] = {"listen": Option(Listen, default="127.0.0.1:8080")}
 
 

@@ -12,6 +12,7 @@ import typer
 
 from reconciler.cli.options import (
     CLUSTER,
+    REACH,
     SOURCES,
     Log,
     LogLevel,
@@ -34,7 +35,7 @@ class PlanOutput(StrEnum):
     MARKDOWN = "markdown"
 
 
-@taking(SOURCES, CLUSTER)
+@taking(SOURCES, CLUSTER, REACH)
 def plan(
     projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
     *,

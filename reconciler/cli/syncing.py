@@ -11,6 +11,7 @@ import typer
 from reconciler.cli.options import (
     CLUSTER,
     LISTENING,
+    REACH,
     SOURCES,
     Log,
     LogLevel,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.service.options import Options
 
 
-@taking(SOURCES, CLUSTER, LISTENING)
+@taking(SOURCES, CLUSTER, REACH, LISTENING)
 def run(
     *,
     options: "Options",
@@ -43,7 +44,7 @@ def run(
     asyncio.run(serve(options))
 
 
-@taking(SOURCES, CLUSTER)
+@taking(SOURCES, CLUSTER, REACH)
 def sync(
     projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
     *,

@@ -27,9 +27,11 @@ from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.follow import Followed, Listed, follow
 from reconciler.cluster.kubeconfig import Access, find_access
 from reconciler.cluster.listing import Listing, Page
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.replies import Doing
 from reconciler.cluster.requests import Requests
 from reconciler.cluster.resource import Resource, collection_path, describe, is_secret, object_path
+from reconciler.cluster.rights import RULES_REVIEWS, Rights, read_rights
 from reconciler.cluster.transport import REQUEST_LIMIT, Transport
 from reconciler.cluster.watch import SILENCE, Watch, WatchEvent, open_watch
 
@@ -80,6 +82,7 @@ class Cluster:
         self.requests = RequestCounter()
         self._sender = Requests(transport, self.requests)
         self._check: Check = lambda _verb, _resource, _namespace, _name: None
+        self.reach = Reach()
 
     def acting_as(self, namespace: str, service_account: str) -> "Cluster":
         """
@@ -104,6 +107,12 @@ class Cluster:
         other._check = check
         return other
 
+    def within(self, namespaces: Sequence[str]) -> "Cluster":
+        """The same server; NotAllowed for all that lies outside of these namespaces. None: everything."""
+        other = copy(self)
+        other.reach = Reach(tuple(namespaces))
+        return other
+
     def now(self) -> datetime:
         """The API server's time, as its last answer told it."""
         return self._sender.clock.now()
@@ -111,6 +120,23 @@ class Cluster:
     async def discover(self) -> Discovery:
         """Ask which kinds are served: two requests."""
         return await discovery.discover(self._sender)
+
+    async def rights(self, namespace: str) -> Rights:
+        """Ask what we may do in a namespace, where the rights of the whole cluster hold as well."""
+        _, answer = await self._sender.call(
+            "create",
+            collection_path(RULES_REVIEWS, ""),
+            resource=str(RULES_REVIEWS),
+            doing=Doing(describe("create", RULES_REVIEWS)),
+            body=_encode(
+                {
+                    "apiVersion": RULES_REVIEWS.api_version,
+                    "kind": RULES_REVIEWS.kind,
+                    "spec": {"namespace": namespace},
+                }
+            ),
+        )
+        return read_rights(answer.get("status") or {})
 
     async def get(
         self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False
@@ -136,6 +162,7 @@ class Cluster:
         page_size: int = listing.PAGE,
     ) -> Listing:
         """Return every object ("" namespace: of all) from one consistent snapshot, or raise."""
+        self.reach.check("list", resource, namespace)
         return await listing.list_all(
             self._sender,
             resource,
@@ -157,6 +184,7 @@ class Cluster:
         page_size: int = listing.PAGE,
     ) -> AsyncIterator[Page]:
         """Like `list`, page by page; if it raises, what came before is not a list."""
+        self.reach.check("list", resource, namespace)
         return listing.pages(
             self._sender,
             resource,
@@ -350,6 +378,7 @@ class Cluster:
         Ends when the server ends it; raises WatchExpired (list anew) or WatchLost (also
         after `silence` seconds without a byte). Bookmarks come as events.
         """
+        self.reach.check("watch", resource, namespace)
         return open_watch(
             self._sender,
             resource,
@@ -378,6 +407,7 @@ class Cluster:
         With `since`, a resourceVersion, begin with the events after it; a `Listed` comes only
         where the server does not remember them any more.
         """
+        self.reach.check("watch", resource, namespace)
         what = Followed(resource, namespace, label_selector, field_selector, metadata_only, silence, since)
         return follow(self._sender, what)
 
@@ -394,6 +424,7 @@ class Cluster:
         body: bytes | None = None,
         secret: bool = False,
     ) -> tuple[int, dict[str, Any]]:
+        self.reach.check(verb, resource, namespace, name)
         if verb != "get":
             self._check(verb, resource, namespace, name)
         if verb == "create":

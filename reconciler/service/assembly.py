@@ -162,11 +162,15 @@ async def assembled(
         )
         tasks = await stack.enter_async_context(task_group())
         records = Records(cluster, namespace=namespace, instance=options.instance_name)
-        identities = Identities(cluster, instance=options.instance_name, tasks=tasks)
+        # Records and credentials lie where they lie; all else is only seen within --namespaces.
+        seen = cluster.within(options.namespaces)
+        identities = Identities(
+            seen, instance=options.instance_name, records_namespace=namespace, tasks=tasks
+        )
         stack.callback(identities.close)
         claims = Claims()
         parts = Parts(
-            cluster=cluster,
+            cluster=seen,
             instance=options.instance_name,
             records=records,
             records_namespace=namespace,

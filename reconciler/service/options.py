@@ -35,6 +35,8 @@ class Options:
     kubeconfig: Path | None = None
     context: str | None = None
     records_namespace: str | None = None
+    namespaces: tuple[str, ...] = ()
+    """All that is seen of the cluster; empty: everything."""
     credentials_dir: Path | None = None
     data_dir: Path = field(default_factory=default_data_dir)
     allow_local: bool = False
@@ -74,6 +76,9 @@ def records_namespace(options: Options) -> str:
 
 def make_options(given: Mapping[str, object]) -> Options:
     """Options from what the command line gave; raises OptionsInvalid for a name that cannot be used."""
+    named = given.get("namespaces")
+    if isinstance(named, str):
+        given = {**given, "namespaces": tuple(dict.fromkeys(named.split(",")))}
     options = Options(**given)  # type: ignore[arg-type]  # typer has checked the types
     for option, name in (("--instance", options.instance), ("--agent-name", options.agent_name)):
         if name is not None and not _LABEL.fullmatch(name):
@@ -83,13 +88,20 @@ def make_options(given: Mapping[str, object]) -> Options:
                 mend="use at most 63 letters, digits and '-_.', a letter or digit at both ends",
             )
     _check_configuration_source(options)
-    if options.records_namespace is not None and not _NAMESPACE.fullmatch(options.records_namespace):
+    if options.records_namespace is not None:
+        _check_namespace("--records-namespace", options.records_namespace)
+    for name in options.namespaces:
+        _check_namespace("--namespaces", name)
+    return options
+
+
+def _check_namespace(option: str, name: str) -> None:
+    if not _NAMESPACE.fullmatch(name):
         raise OptionsInvalid(
-            what=f"{options.records_namespace!r} cannot be the name of a namespace",
-            where="--records-namespace",
+            what=f"{name!r} cannot be the name of a namespace",
+            where=option,
             mend="use at most 63 small letters, digits and '-', a letter or digit at both ends",
         )
-    return options
 
 
 def _check_configuration_source(options: Options) -> None:

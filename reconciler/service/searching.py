@@ -31,11 +31,12 @@ async def search_orphans(options: Options) -> Search:
 async def _search(options: Options) -> Search:
     instance = options.instance_name
     async with (
-        connect(kubeconfig=options.kubeconfig, context=options.context) as cluster,
+        connect(kubeconfig=options.kubeconfig, context=options.context) as whole,
         task_group() as tasks,
     ):
+        cluster = whole.within(options.namespaces)
         live = LiveObjects(cluster, instance=instance, tasks=tasks)
-        records = Records(cluster, namespace=records_namespace(options), instance=instance)
+        records = Records(whole, namespace=records_namespace(options), instance=instance)
         try:
             found = await find_orphans(records, live, await cluster.discover())
         finally:

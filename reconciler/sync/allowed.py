@@ -1,13 +1,14 @@
 """
-Which objects a project may have: `allowed_namespaces` and `allowed_kinds`.
+Which objects a project may have: `allowed_namespaces` and `allowed_kinds`, within `--namespaces`.
 
 Pure. Asked twice: for the plan, so that the report names what is refused, and right before each
 write, whatever led to it (`Cluster.confined`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.cluster.errors import NotAllowed
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import Resource, describe
 from reconciler.config.models import ManifestProject
 from reconciler.manifests.identity import ObjectRef
@@ -19,6 +20,8 @@ class Allowed:
 
     namespaces: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
+    reach: Reach = field(default_factory=Reach)
+    """Of the installation, for all of its projects."""
 
     def why_not(self, ref: ObjectRef) -> str:
         """
@@ -27,6 +30,8 @@ class Allowed:
         What lives in no namespace is not confined to any: where namespaces are named, so must be its
         kind, and a Namespace has to be one of them.
         """
+        if beyond := self.reach.why_not(ref.namespace):
+            return beyond
         kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
         named = {ref.kind, kind} & set(self.kinds or ())
         if self.kinds is not None and not named:
@@ -52,6 +57,6 @@ class Allowed:
             )
 
 
-def allowed_of(project: ManifestProject) -> Allowed:
-    """What the configuration says of a project."""
-    return Allowed(namespaces=project.allowed_namespaces, kinds=project.allowed_kinds)
+def allowed_of(project: ManifestProject, reach: Reach) -> Allowed:
+    """What the configuration says of a project, and how far the installation goes."""
+    return Allowed(namespaces=project.allowed_namespaces, kinds=project.allowed_kinds, reach=reach)

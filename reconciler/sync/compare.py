@@ -10,10 +10,19 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from reconciler.cluster.discovery import Discovery
-from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, Forbidden, KindNotKept, KindNotServed
+from reconciler.cluster.errors import (
+    ClusterError,
+    DiscoveryIncomplete,
+    Forbidden,
+    KindNotKept,
+    KindNotServed,
+    NotAllowed,
+)
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.takeover import Heir
 from reconciler.config.models import InventoryPolicy
@@ -23,7 +32,8 @@ from reconciler.manifests.manifest import Manifest, ManifestSet
 from reconciler.sync.departing import Around, depart
 from reconciler.sync.inventory import Record
 from reconciler.sync.live import Keep, Labelled, LiveObjects, Snapshot
-from reconciler.sync.plan import Live, Plan, Wanted, applies_to, plan, unseen
+from reconciler.sync.outcome import Outcome
+from reconciler.sync.plan import Live, Plan, Refusal, Wanted, applies_to, plan, unseen
 
 GroupKind = tuple[str, str]
 
@@ -64,26 +74,27 @@ async def compare(
     why_not: Callable[[ObjectRef], str],
     claimed: Mapping[ObjectRef, str],
     around: Around,
-    everywhere: bool = False,
+    everywhere: Mapping[GroupKind, Resource] = MappingProxyType({}),
 ) -> Comparison:
     """
     Read and plan; `mark` gives a manifest's applied mark. Raises nothing for a kind alone.
 
-    `everywhere` looks for strays among all kinds: records that were lost do not say of which they were.
+    `everywhere` are more kinds to look for strays among: records that were lost do not say of which
+    they were. Nothing is concluded of what lies outside of the installation's namespaces.
     """
     declared = {m.ref: m for m in manifests.manifests}
-    refs = {*declared, *records}
+    why_beyond = live_objects.reach.why_not
+    refs = {ref for ref in (*declared, *records) if not why_beyond(ref.namespace)}
     # Also the kinds of what cannot be applied: a group that did not answer leaves us not knowing.
-    served, unread = _resources({*refs, *manifests.claimed}, discovery)
+    seen = {ref for ref in manifests.claimed if not why_beyond(ref.namespace)}
+    served, unread = _resources(refs | seen, discovery)
     unkept = _take_unkept(served)
     # Nothing of such a kind was ever recorded; if it was, the server has changed and we do not know.
-    unread |= {kind: unkept.pop(kind) for kind in {_kind(ref) for ref in records} & unkept.keys()}
-    unread |= await _hidden(
-        {_kind(ref) for ref in records} - served.keys() - unread.keys(), discovery, live_objects
-    )
+    recorded = {_kind(ref) for ref in records.keys() & refs}
+    unread |= {kind: unkept.pop(kind) for kind in recorded & unkept.keys()}
+    unread |= await _hidden(recorded - served.keys() - unread.keys(), discovery, live_objects)
     named = frozenset(served)
-    if everywhere:
-        served = {**all_kinds(discovery), **served}
+    served = {**everywhere, **served}
     wanted = {ref: Wanted(manifest=m, mark=mark(m)) for ref, m in declared.items()}
 
     def keep(ref: ObjectRef, its: Live) -> bool:
@@ -111,7 +122,8 @@ async def compare(
         versions[kind] = found.resource_version
         live.update((ref, its) for ref, its in found.objects.items() if ref in refs)
         strays.update(_strays(found.objects, refs, served[kind], inventory))
-    await _look_up(unseen(declared, records, live), live, served, unread, live_objects, keep)
+    hidden = [ref for ref in unseen(declared, records, live) if ref in refs]
+    await _look_up(hidden, live, served, unread, live_objects, keep)
     work = plan(
         [want for ref, want in wanted.items() if _kind(ref) not in unread and _kind(ref) not in unkept],
         records=records,
@@ -132,14 +144,25 @@ async def compare(
         around=replace(around, definition_of=lambda ref: _definition(ref, discovery)),
     )
     work = leave(
-        work, records={ref: record for ref, record in records.items() if _kind(ref) not in unread}, live=live
+        work,
+        records={ref: its for ref, its in records.items() if ref in refs and _kind(ref) not in unread},
+        live=live,
     )
+    stays = sorted(records.keys() - refs - manifests.claimed)
+    beyond = [_beyond(ref, why_beyond(ref.namespace)) for ref in stays]
+    work = replace(work, refusals=(*work.refusals, *beyond))
     lost = leave(
         Plan(),
         records={record.ref: record for record in strays},
         live={record.ref: found for record, found in strays.items()},
     )
     return Comparison(work, live, versions, unread, unkept, tuple(strays), lost)
+
+
+def _beyond(ref: ObjectRef, why: str) -> Refusal:
+    return Refusal(
+        ref=ref, outcome=Outcome.SKIPPED, reason=NotAllowed.reason, message=f"left git and stays: {why}"
+    )
 
 
 def _definition(ref: ObjectRef, discovery: Discovery) -> str:
@@ -184,10 +207,11 @@ def _take_unkept(served: dict[GroupKind, Resource]) -> dict[GroupKind, ClusterEr
     return unkept
 
 
-def all_kinds(discovery: Discovery) -> dict[GroupKind, Resource]:
-    """The endpoint of every kind whose objects can be read and applied."""
+def all_kinds(discovery: Discovery, reach: Reach) -> dict[GroupKind, Resource]:
+    """The endpoint of every kind in reach whose objects can be read and applied."""
     # Versions come in the server's order of preference; the first one stays.
-    kinds = {(resource.group, resource.kind): resource for resource in reversed(discovery.resources)}
+    found = [its for its in reversed(discovery.resources) if its.namespaced or not reach.namespaces]
+    kinds = {(resource.group, resource.kind): resource for resource in found}
     _take_unkept(kinds)
     return kinds
 

@@ -31,9 +31,12 @@ class Identity:
 class Identities:
     """All identities of a process; their tasks belong to `tasks`."""
 
-    def __init__(self, cluster: Cluster, *, instance: str, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, cluster: Cluster, *, instance: str, records_namespace: str, tasks: asyncio.TaskGroup
+    ) -> None:
         self._cluster = cluster
         self._instance = instance
+        self._records_namespace = records_namespace
         self._tasks = tasks
         self._known: dict[str | None, Identity] = {}
 
@@ -63,7 +66,7 @@ class Identities:
             cluster = cluster.acting_as(namespace, name)
         live = LiveObjects(cluster, instance=self._instance, tasks=self._tasks)
         readiness = Readiness(cluster, instance=self._instance, tasks=self._tasks)
-        return Identity(cluster, live, Marked(live), readiness)
+        return Identity(cluster, live, Marked(cluster, live, asking=self._records_namespace), readiness)
 
     async def _check(self, service_account: str) -> None:
         namespace, _, name = service_account.partition("/")

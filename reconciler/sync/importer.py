@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, Forbidden
+from reconciler.cluster.errors import ClusterError, DiscoveryIncomplete, Forbidden, NotAllowed
 from reconciler.cluster.resource import Resource
 from reconciler.config.models import ManifestProject
 from reconciler.manifests.identity import ObjectRef, join_api_version
@@ -142,7 +142,7 @@ class Importer:
     async def _look(self, namespace: str, named: str) -> tuple[OldInventory, ...]:
         try:
             return await self._old.inventories(namespace, named, namespaced=self._namespaced)
-        except Forbidden as error:
+        except (Forbidden, NotAllowed) as error:
             raise RecordsUnusable(
                 what=f"whether the old agent left an inventory cannot be seen: {error.what}",
                 where=f"project {self._project.id}",

@@ -16,6 +16,7 @@ import orjson
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, NotFound, ServerFault
 from reconciler.cluster.managed import LAST_APPLIED, our_entry, owners
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import Resource
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
@@ -152,13 +153,24 @@ class LiveObjects:
 
     async def _list(self, resource: Resource, keeps: list[Keep]) -> Labelled:
         found: dict[ObjectRef, Live] = {}
-        version = ""
-        async for page in self._cluster.pages(resource, label_selector=self._selector, metadata_only=True):
-            for item in page.items:
-                ref, its = _found(resource, item, keeps, labelled=True)
-                found[ref] = its
-            version = page.resource_version
-        return Labelled(found, version)
+        first = ""
+        for namespace in self._cluster.reach.places(resource):
+            version = ""
+            async for page in self._cluster.pages(
+                resource, namespace=namespace, label_selector=self._selector, metadata_only=True
+            ):
+                for item in page.items:
+                    ref, its = _found(resource, item, keeps, labelled=True)
+                    found[ref] = its
+                version = page.resource_version
+            # Events after the earliest of several moments leave out nothing.
+            first = first or version
+        return Labelled(found, first)
+
+    @property
+    def reach(self) -> Reach:
+        """What the installation sees at all."""
+        return self._cluster.reach
 
     async def defined(self, definitions: Resource, groups: Collection[str]) -> frozenset[tuple[str, str]]:
         """Group and kind of each CustomResourceDefinition of these groups, served or not; or ClusterError."""

@@ -2,27 +2,37 @@
 Whose marks the cluster's objects carry, of whatever kind: asked where a project has no records.
 
 No head and no marks: a new project. No head though objects name its inventory: the records were
-lost, and nothing says of which kinds the objects were, so that all kinds are asked. One LIST of
-metadata a kind, by label, once for all projects of a process. Decides nothing.
+lost, and nothing says of which kinds the objects were, so that all kinds are asked which may be
+listed at all. One LIST of metadata a kind, by label, once for all projects of a process. Decides
+nothing.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
+from reconciler.cluster.client import Cluster
 from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.errors import ClusterError, Forbidden
 from reconciler.cluster.resource import Resource
-from reconciler.sync.compare import all_kinds
+from reconciler.cluster.rights import Rights
+from reconciler.sync.compare import GroupKind, all_kinds
 from reconciler.sync.live import LiveObjects
 
 log = logging.getLogger(__name__)
 
 
 class Marked:
-    """The owners that were found, and who has asked."""
+    """
+    The owners that were found, and who has asked.
 
-    def __init__(self, live_objects: LiveObjects) -> None:
+    `asking` is the namespace whose rights are asked for where the whole cluster is searched.
+    """
+
+    def __init__(self, cluster: Cluster, live_objects: LiveObjects, *, asking: str) -> None:
+        self._cluster = cluster
         self._live_objects = live_objects
+        self._asking = asking
         self._owners: frozenset[str] | None = None
         self._asked: set[str] = set()
         self._lock = asyncio.Lock()
@@ -40,8 +50,27 @@ class Marked:
             self._asked.add(owner)
             return owner in self._owners
 
+    async def kinds(self, discovery: Discovery) -> Mapping[GroupKind, Resource]:
+        """The kinds to search: what we may not even list we could not have made either."""
+        reach = self._cluster.reach
+        known = all_kinds(discovery, reach)
+        rights = [await self._rights(namespace) for namespace in reach.namespaces or (self._asking,)]
+        return {
+            kind: resource
+            for kind, resource in known.items()
+            if all(its.may("list", resource) for its in rights)
+        }
+
+    async def _rights(self, namespace: str) -> Rights:
+        try:
+            return await self._cluster.rights(namespace)
+        except ClusterError as error:
+            log.debug("rights in namespace %s are not known: %s", namespace, error)
+            return Rights()  # every kind is asked, then
+
     async def _read(self, discovery: Discovery) -> frozenset[str]:
-        found = await asyncio.gather(*(self._of(resource) for resource in all_kinds(discovery).values()))
+        kinds = await self.kinds(discovery)
+        found = await asyncio.gather(*(self._of(resource) for resource in kinds.values()))
         return frozenset().union(*found)
 
     async def _of(self, resource: Resource) -> frozenset[str]:

@@ -45,11 +45,14 @@ class OldAgent:
 
         Where Leases of all namespaces may not be listed, those of `namespaces` are, for what they say.
         """
+        reach = self._cluster.reach.namespaces
         try:
+            if reach:
+                raise _unseen(reach)
             leases = await self._leases(inventory, "")
         except Forbidden as error:
             leases, denied = [], error
-            for namespace in namespaces:
+            for namespace in reach or namespaces:
                 try:
                     leases += await self._leases(inventory, namespace)
                 except Forbidden:
@@ -87,3 +90,11 @@ class OldAgent:
             ],
             field_manager=marks.RECORDS_MANAGER,
         )
+
+
+def _unseen(namespaces: Collection[str]) -> Forbidden:
+    return Forbidden(
+        what=f"Leases of other namespaces than {', '.join(namespaces)} are not looked at (--namespaces)",
+        where="list Lease.coordination.k8s.io",
+        mend="stop agentk",
+    )

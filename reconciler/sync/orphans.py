@@ -45,7 +45,7 @@ class Orphans:
 
 async def find_orphans(records: Records, live_objects: LiveObjects, discovery: Discovery) -> Orphans:
     """Look through all kinds; ClusterError or SyncError where the records cannot be read."""
-    kinds = list(all_kinds(discovery).values())
+    kinds = list(all_kinds(discovery, live_objects.reach).values())
     answers = await asyncio.gather(*(_marked(live_objects, resource) for resource in kinds))
     marked: dict[ObjectRef, Live] = {}
     forbidden: list[str] = []

@@ -355,10 +355,10 @@ class Pass(ABC):
         elif seen.ref in self._settled:
             self.changed(seen)
 
-    def _listed(self, resource: Resource) -> None:
+    def _listed(self, resource: Resource, namespace: str) -> None:
         # Gone before the first LIST: no event will ever tell.
         for ref in [ref for ref, its in self._pending.items() if its == resource]:
-            if self._readiness.known(resource, ref) is None:
+            if namespace in ("", ref.namespace) and self._readiness.known(resource, ref) is None:
                 self.again(ref)
 
     def _deaf(self, resource: Resource, error: ClusterError) -> None:

@@ -43,6 +43,8 @@ class Seen:
 
 Listener = Callable[[Seen], None]
 """Called in the loop, must not block."""
+OnListed = Callable[[Resource, str], None]
+"""Kind, and the namespace of which all is known now; "" if that is all of them."""
 
 
 class Readiness:
@@ -68,7 +70,7 @@ class Readiness:
     async def listening(
         self,
         listener: Listener,
-        on_listed: Callable[[Resource], None],
+        on_listed: OnListed,
         on_error: Callable[[Resource, ClusterError], None],
     ) -> AsyncIterator["Listening"]:
         """One waiter; kinds are added as it goes, all are let go at the end."""
@@ -153,7 +155,7 @@ class Listening:
         self,
         readiness: Readiness,
         listener: Listener,
-        on_listed: Callable[[Resource], None],
+        on_listed: OnListed,
         on_error: Callable[[Resource, ClusterError], None],
     ) -> None:
         self._readiness = readiness
@@ -194,43 +196,49 @@ class _Follower:
         self.error: ClusterError | None = None
         self._wall = wall
         self._timed: dict[ObjectRef, Mapping[str, Any]] = {}
+        self._unlisted: set[str] = set()
+        """Namespaces ("": all) whose first LIST is still to come."""
 
     async def run(self, cluster: Cluster, selector: str, since: str) -> None:
         """Until cancelled; a kind that cannot be followed is told to its listeners."""
         try:
             async with task_group() as tasks:
-                ticker = tasks.create_task(self._recheck())
-                await self._follow(cluster, selector, since)
-                ticker.cancel()
+                tasks.create_task(self._recheck())
+                places = cluster.reach.places(self.resource)
+                self._unlisted = set(places)
+                for namespace in places:
+                    tasks.create_task(self._follow(cluster, namespace, selector, since))
         except ClusterError as error:
             self.error = error
             for listening in tuple(self.listeners):
                 listening.on_error(self.resource, self.error)
 
-    async def _follow(self, cluster: Cluster, selector: str, since: str) -> None:
+    async def _follow(self, cluster: Cluster, namespace: str, selector: str, since: str) -> None:
         # Where nothing but existence counts nobody needs the object; of a Secret nobody should.
         bare = health.always_current(self.resource.group, self.resource.kind)
         async with cluster.follow(
-            self.resource, label_selector=selector, metadata_only=bare, since=since
+            self.resource, namespace=namespace, label_selector=selector, metadata_only=bare, since=since
         ) as changes:
             async for change in changes:
                 match change:
                     case Listed():
-                        self._relist(change.items)
+                        self._relist(change.items, namespace)
                     case WatchEvent(kind=EventKind.DELETED):
                         self._gone(ref_of(self.resource, change.object["metadata"]))
                     case WatchEvent():
                         self._look(change.object)
 
-    def _relist(self, items: Iterable[Mapping[str, Any]]) -> None:
-        self.covers_all = True
+    def _relist(self, items: Iterable[Mapping[str, Any]], namespace: str) -> None:
+        self._unlisted.discard(namespace)
         listed = {ref_of(self.resource, item["metadata"]): item for item in items}
         for ref in self.known.keys() - listed.keys():
-            self._gone(ref)
+            if namespace in ("", ref.namespace):
+                self._gone(ref)
         for item in listed.values():
             self._look(item)
+        self.covers_all = self.covers_all or not self._unlisted
         for listening in tuple(self.listeners):
-            listening.on_listed(self.resource)
+            listening.on_listed(self.resource, namespace)
 
     async def _recheck(self) -> None:
         while True:

@@ -123,7 +123,7 @@ class Run:
         self.key = key
         self.manifests = manifests
         self.records = records
-        self.allowed = allowed_of(self.project)
+        self.allowed = allowed_of(self.project, parts.cluster.reach)
         self.manager = marks.field_manager(self.project.id)
         self.heir = Heir(self.manager, marks.MANAGERS, frozenset(self.project.take_over))
         self.ownership = FieldOwnership(
@@ -304,7 +304,7 @@ class Run:
             why_not=self.allowed.why_not,
             claimed=self.claimed,
             around=self.around,
-            everywhere=everywhere,
+            everywhere=await self.who.marked.kinds(self.kinds.discovery) if everywhere else {},
         )
 
     def _damage(self, compared: Comparison) -> str:

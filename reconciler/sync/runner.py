@@ -76,7 +76,8 @@ class Runner:
                 await self.refresh()
             key = self._key or await self._read_key(preview)
             if key is None and write:
-                await self._parts.records.prepare()
+                if not self._parts.cluster.reach.namespaces:
+                    await self._parts.records.prepare()
                 key = await self._parts.records.make_key()
             self._key = key
         if self._kinds is None:
@@ -129,7 +130,8 @@ class Runner:
             # What it would take over is only thought of, and must not be remembered.
             records = replace(records, versions=dict(records.versions))
         await kinds.know(records.inventory.records)
-        who = await self._parts.identities.of(request.project.service_account, allowed_of(request.project))
+        allowed = allowed_of(request.project, self._parts.cluster.reach)
+        who = await self._parts.identities.of(request.project.service_account, allowed)
         find_others = partial(self._others, request, kinds, manifests)
         run = Run(self._parts, who, request, kinds, key, manifests, records, find_others)
         return await run.carry_out()
@@ -153,7 +155,7 @@ class Runner:
             except GitError as error:
                 unread = f"project {other.id}: {error}"
                 continue
-            allowed = allowed_of(other)
+            allowed = allowed_of(other, self._parts.cluster.reach)
             # What a project may not have it will never take: that it names it keeps nothing.
             its = [ref for ref in left & theirs.claimed if not allowed.why_not(ref)]
             declared.update(dict.fromkeys(its, other.id))
@@ -164,7 +166,7 @@ class Runner:
     async def _elsewhere(self, request: Request, kinds: Kinds, left: Collection[ObjectRef]) -> OtherProjects:
         """What git declares for all projects of the configuration, whichever repository they read."""
         known = await self._parts.neighbours.of(request.project.id, scope=kinds.scope)
-        allowed = {its.id: allowed_of(its) for its in self._projects or ()}
+        allowed = {its.id: allowed_of(its, self._parts.cluster.reach) for its in self._projects or ()}
         declared = {
             ref: known.declared[ref]
             for ref in left

@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.cluster.errors import NotAllowed
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import CONFIG_MAPS
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.allowed import Allowed
@@ -36,6 +37,25 @@ SHOP, OTHER = ObjectRef("", "Namespace", "", "shop"), ObjectRef("", "Namespace",
 )
 def test_allowed(namespaces, kinds, ref, says):
     why = Allowed(namespaces=namespaces, kinds=kinds).why_not(ref)
+    assert (says in why) if says else (why == ""), why
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "ref", "says"),
+    [
+        pytest.param(("shop",), CONFIG_MAP, "", id="in both"),
+        pytest.param(("other",), CONFIG_MAP, "allowed_namespaces", id="in the installation's only"),
+        pytest.param(None, CONFIG_MAP, "", id="the project says nothing"),
+        pytest.param(None, ObjectRef("", "ConfigMap", "other", "a"), "--namespaces", id="in neither"),
+        pytest.param(
+            ("other",), ObjectRef("", "ConfigMap", "other", "a"), "--namespaces", id="in the project's only"
+        ),
+        pytest.param(None, CLUSTER_ROLE, "--namespaces", id="in no namespace"),
+        pytest.param(None, SHOP, "--namespaces", id="the namespace itself"),
+    ],
+)
+def test_the_installation_bounds_all_projects(namespaces, ref, says):
+    why = Allowed(namespaces=namespaces, reach=Reach(("shop",))).why_not(ref)
     assert (says in why) if says else (why == ""), why
 
 
