@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from localcluster import Api, ControlPlane
-from tests.install.rendering import MANIFESTS, NAMESPACE, Applier, render
+from tests.install.rendering import MANIFESTS, NAMESPACE, RBAC, Applier, render
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,18 @@ def installed(api: Api, applier: Applier) -> str:
     """`manifests` are applied; gives the namespace of the service."""
     applier.apply(render(MANIFESTS))
     api.until(f"/api/v1/namespaces/{NAMESPACE}/configmaps/kube-root-ca.crt", bool)
+    await_aggregated(api)
     return NAMESPACE
+
+
+def await_aggregated(api: Api) -> None:
+    """Wait until the controller manager has put the rights together."""
+    for role in ("reconciler-read", "reconciler-apply", "reconciler-apply-cluster"):
+        parts = api.get(f"/apis/{RBAC}/v1/clusterroles/{role}-builtin")["rules"]
+        api.until(
+            f"/apis/{RBAC}/v1/clusterroles/{role}",
+            lambda its, parts=parts: all(rule in (its.get("rules") or ()) for rule in parts),
+        )
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 Object = dict[str, Any]
 
-_KNOWN_KEYS = {"apiVersion", "kind", "resources", "labels"}
+_KNOWN_KEYS = {"apiVersion", "kind", "resources", "labels", "patches"}
 
 
 def render(directory: Path) -> list[Object]:
@@ -39,6 +39,29 @@ def render(directory: Path) -> list[Object]:
         assert entry.keys() == {"pairs"}, f"{directory}: labels go on metadata alone"
         for its in objects:
             its["metadata"].setdefault("labels", {}).update(entry["pairs"])
+    for entry in kustomization.get("patches", ()):
+        objects = _patched(objects, entry["target"], yaml.safe_load(entry["patch"]))
+    return objects
+
+
+def _patched(objects: list[Object], target: Mapping[str, str], patch: Any) -> list[Object]:
+    """A whole object is deleted, or JSON operations add to it; no other patch is known."""
+    (its,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (target["kind"], target["name"])]
+    if isinstance(patch, dict):
+        assert patch["$patch"] == "delete"
+        return [other for other in objects if other is not its]
+    for operation in patch:
+        assert operation["op"] == "add"
+        *path, last = operation["path"].strip("/").split("/")
+        place: Any = its
+        for part in path:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        if isinstance(place, list):
+            assert last == "-"
+            place.append(operation["value"])
+        else:
+            assert last not in place, "it would be replaced"
+            place[last] = operation["value"]
     return objects
 
 

@@ -10,7 +10,10 @@ from tests.install.rendering import MANIFESTS, ROOT, documents, of_kind, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
 
-DIRECTORIES = [".", "base", "everywhere", "guard", "monitoring", "secrets"]
+DIRECTORIES = [
+    ".", "base", "bind", "cluster", "cluster-wide", "escalate", "guard", "impersonate", "monitoring",
+    "namespaced", "secrets",
+]  # fmt: skip
 
 
 def kustomize(directory):
@@ -46,7 +49,7 @@ def test_no_directory_is_left_out():
 
 
 def test_the_documented_image_and_configuration_repository_are_set(clone):
-    whole, _ = example("# kustomization.yaml")
+    whole = example("# kustomization.yaml")[0]
     (patches,) = example("patches:")
     (clone / "kustomization.yaml").write_text(whole + patches)
     pod = of_kind(kustomize(clone), "Deployment")["reconciler"]["spec"]["template"]["spec"]
@@ -55,7 +58,7 @@ def test_the_documented_image_and_configuration_repository_are_set(clone):
 
 
 def test_the_documented_smaller_installation_binds_one_namespace(clone):
-    _, smaller = example("# kustomization.yaml")
+    smaller = example("# kustomization.yaml")[1]
     (binding,) = example("# shop.yaml")
     (clone / "kustomization.yaml").write_text(smaller)
     (clone / "shop.yaml").write_text(binding)
@@ -65,7 +68,7 @@ def test_the_documented_smaller_installation_binds_one_namespace(clone):
 
 
 def test_a_second_installation_has_names_and_subjects_of_its_own(clone):
-    whole, _ = example("# kustomization.yaml")
+    whole = example("# kustomization.yaml")[0]
     (clone / "kustomization.yaml").write_text(f"{whole}namespace: other\nnameSuffix: -two\n")
     objects = kustomize(clone)
     account = {"kind": "ServiceAccount", "name": "reconciler-two", "namespace": "other"}
@@ -76,3 +79,11 @@ def test_a_second_installation_has_names_and_subjects_of_its_own(clone):
         not of_kind(objects, "ClusterRoleBinding").keys()
         & of_kind(render(MANIFESTS), "ClusterRoleBinding").keys()
     )
+
+
+def test_the_documented_installation_of_one_namespace_lies_in_it(clone):
+    (clone / "kustomization.yaml").write_text(example("# kustomization.yaml")[2])
+    objects = kustomize(clone)
+    assert {its["metadata"].get("namespace") for its in objects} == {"shop"}
+    bindings = [its for its in objects if its["kind"].endswith("Binding")]
+    assert {subject["namespace"] for its in bindings for subject in its["subjects"]} == {"shop"}

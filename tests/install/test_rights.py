@@ -63,8 +63,8 @@ def served(api):
 
 
 def test_every_kind_is_granted_or_left_out_on_purpose(api):
-    roles = of_kind(render(MANIFESTS / "base"), "ClusterRole")
-    apply = kinds(roles["reconciler-apply"]) | kinds(roles["reconciler-apply-cluster"])
+    roles = of_kind(render(MANIFESTS / "cluster"), "ClusterRole")
+    apply = kinds(roles["reconciler-apply-builtin"]) | kinds(roles["reconciler-apply-cluster-builtin"])
     known = apply | left_out()
     assert not apply & left_out(), "granted, and said to be left out"
     assert not served(api) - known, "neither granted nor in the table of docs/install.md"
@@ -72,8 +72,9 @@ def test_every_kind_is_granted_or_left_out_on_purpose(api):
 
 
 def test_what_may_be_applied_may_be_read_and_nothing_else_but_leases():
-    roles = of_kind(render(MANIFESTS / "base"), "ClusterRole")
-    read, apply = roles["reconciler-read"], [roles["reconciler-apply"], roles["reconciler-apply-cluster"]]
+    roles = of_kind(render(MANIFESTS / "cluster"), "ClusterRole")
+    read = roles["reconciler-read-builtin"]
+    apply = [roles["reconciler-apply-builtin"], roles["reconciler-apply-cluster-builtin"]]
     kinds_to_apply = set().union(*map(kinds, apply))
     agentk_runs = {("leases.coordination.k8s.io", "list")}
     assert set(granted(read)) == {(kind, verb) for kind in kinds_to_apply for verb in READ} | agentk_runs

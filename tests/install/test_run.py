@@ -17,6 +17,7 @@ import pytest
 
 from localcluster import ApiError
 from reconciler.sync import marks
+from tests.fix_install import await_aggregated
 from tests.fix_sync import of, outcomes
 from tests.install.rendering import MANIFESTS, RBAC, example, moved, of_kind, render
 from tests.localcluster.waiting import eventually
@@ -185,9 +186,12 @@ def synced(api, namespace, instance, commit):
 def narrowed(api, applier, namespace):
     """The base alone, in a namespace of its own, and nothing bound that applies."""
     own = f"{namespace}-own"
-    parts = moved(render(MANIFESTS / "base"), namespace=own)
-    applier.apply(its for its in parts if its["kind"] not in ("Deployment", "ClusterRole"))
-    applier.apply(of_kind(render(MANIFESTS / "base"), "ClusterRole").values())
+    both = [*render(MANIFESTS / "cluster"), *render(MANIFESTS / "base")]
+    applier.apply(of_kind(both, "ClusterRole").values())
+    await_aggregated(api)
+    applier.apply(
+        its for its in moved(both, namespace=own) if its["kind"] not in ("Deployment", "ClusterRole")
+    )
     api.until(f"/api/v1/namespaces/{own}/serviceaccounts/reconciler", bool)
     yield own
     api.delete(f"/apis/{RBAC}/v1/clusterrolebindings/reconciler-read-{own}")
