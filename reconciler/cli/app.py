@@ -31,6 +31,7 @@ for _command in (
     keeping.orphans,
     keeping.backup,
     keeping.restore,
+    keeping.doctor,
     looking.validate,
 ):
     app.command()(_command)

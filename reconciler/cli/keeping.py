@@ -1,5 +1,5 @@
 """
-Commands that look after an installation: delete-project, orphans, backup, restore.
+Commands that look after an installation: delete-project, orphans, backup, restore, doctor.
 """
 
 import asyncio
@@ -166,3 +166,32 @@ def restore(
     collect_garbage()
     for line in keepview.restored_lines(asyncio.run(put_back(options, file, force=force))):
         typer.echo(line)
+
+
+@taking(SOURCES, CLUSTER)
+def doctor(
+    *, options: "Options", output: OutputFormat = Output.TABLE, log_level: Log = LogLevel.ERROR
+) -> None:
+    """
+    Look this installation over, and say for each finding what mends it. Nothing is changed.
+
+    Rights are those of whom the command runs as: run it in the service's pod, or with the kubeconfig
+    of its ServiceAccount. Without a configuration, what needs one is skipped.
+
+    Exit code: 0 all fine, 1 something was found or is unknown, 2 nothing could be checked.
+
+    Example: reconciler doctor --config config.yaml --instance prod
+
+    Example: kubectl -n reconciler-system exec deploy/reconciler -- reconciler doctor
+    """
+    from reconciler.cli import keepview, render  # noqa: PLC0415
+    from reconciler.service.doctor import examine  # noqa: PLC0415
+
+    collect_garbage()
+    set_up_log(log_level)
+    diagnosis = asyncio.run(examine(options))
+    if output is Output.JSON:
+        render.print_json(keepview.diagnosis_document(diagnosis))
+    else:
+        keepview.print_diagnosis(diagnosis)
+    raise typer.Exit(0 if diagnosis.is_well else 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.cli import render
 from reconciler.cli.text import number_of, plain
+from reconciler.service.doctor import Diagnosis
 from reconciler.service.onepass import PassResult
 from reconciler.service.removing import Removal
 from reconciler.service.saving import Saved
@@ -82,6 +83,33 @@ def print_removal(removal: Removal) -> None:
         say(f"then, or at once: reconciler delete-project {report.project} --approve {report.held.plan_hash}")
     else:
         say(f"{report.project}: something is left of it; its records stay. Run this again")
+
+
+def diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """`doctor -o json`."""
+    checks = [
+        {
+            "name": check.name,
+            "result": check.result,
+            "findings": [{"what": its.what, "mend": its.mend} for its in check.findings],
+            "unknown": check.unknown,
+            "skipped": check.skipped,
+        }
+        for check in diagnosis.checks
+    ]
+    return {"schema": SCHEMA, "checks": checks, "api_requests": dict(diagnosis.requests)}
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """`doctor` as a table, and beneath it what was found."""
+    render.print_table(("CHECK", "RESULT"), [(its.name, its.result) for its in diagnosis.checks])
+    for check in diagnosis.checks:
+        for finding in check.findings:
+            say(f"{check.name}: {finding.what}; {finding.mend}")
+        if check.unknown:
+            say(f"{check.name}: could not be checked: {check.unknown}")
+        if check.skipped:
+            say(f"{check.name}: not checked: {check.skipped}")
 
 
 def saved_line(saved: Saved, where: str) -> str:
