@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import keeping, looking, planning, syncing
+from reconciler.cli import completing, keeping, looking, planning, syncing
 
 app = typer.Typer(
     name="reconciler",
@@ -33,6 +33,7 @@ for _command in (
     keeping.restore,
     keeping.doctor,
     looking.validate,
+    completing.completion,
 ):
     app.command()(_command)
 
@@ -43,6 +44,7 @@ CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 def command(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit code. Raises CommandLineError, and what the command raises."""
+    completing.set_up()
     code = app(arguments or ["--help"], prog_name="reconciler", standalone_mode=False)
     return int(code or 0) if arguments else 2
 
