@@ -21,7 +21,7 @@ from reconciler.manifests.identity import split_api_version
 if TYPE_CHECKING:
     from reconciler.manifests.document import Document
 
-RULES = 5  # raise it when the same bytes decode to something else than before: old cache entries die
+RULES = 6  # raise it when the same bytes decode to something else than before: old cache entries die
 
 DEPENDS_ON = "config.kubernetes.io/depends-on"
 INVENTORY_ID = "cli-utils.sigs.k8s.io/inventory-id"
@@ -190,10 +190,23 @@ def _checked(line: int, body: Any) -> _Declared | Problem:
         # deletionTimestamp is created dying.
         return Problem(line, f"metadata.{served[0]} is set by the API server", "remove it", subject)
     try:
-        return _Declared(line, body, _substitutions(body))
+        return _Declared(line, _without_filled_in(body), _substitutions(body))
     except ManifestInvalid as error:
         # Applied as it stands, its placeholders would reach the cluster.
         return Problem(line, error.what, error.mend, subject)
+
+
+def _without_filled_in(body: dict[str, Any]) -> dict[str, Any]:
+    """
+    Without the rules of an aggregated ClusterRole.
+
+    The control plane fills them in whatever git says, mostly `rules: []`; applied, they would take
+    all rights away until it has done so again, in every run.
+    """
+    aggregated = (split_api_version(body["apiVersion"])[0], body["kind"]) == (RBAC, "ClusterRole")
+    if not aggregated or body.get("aggregationRule") is None or "rules" not in body:
+        return body
+    return {key: value for key, value in body.items() if key != "rules"}
 
 
 def _substitutions(body: dict[str, Any]) -> tuple[mutation.Written, ...]:

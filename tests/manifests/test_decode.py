@@ -315,3 +315,19 @@ def test_empty_fields_of_a_generated_manifest_do_no_harm():
     metadata = "{name: a, creationTimestamp: null, uid: '', generation: 3}"
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\n"
     assert [entry.name for entry in decode(text.encode()).entries] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rest", "rules"),
+    [
+        pytest.param("ClusterRole", "aggregationRule: {clusterRoleSelectors: []}", False, id="aggregated"),
+        pytest.param("ClusterRole", "aggregationRule: null", True, id="not aggregated"),
+        pytest.param("ClusterRole", "", True, id="plain"),
+        pytest.param("Role", "aggregationRule: {}", True, id="another kind"),
+    ],
+)
+def test_rules_that_the_control_plane_fills_in_are_not_declared(kind, rest, rules):
+    head = f"apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\n"
+    text = f"{head}metadata: {{name: a}}\nrules: []\n{rest}\n"
+    _, (body,) = decode_with_texts(text.encode())
+    assert ("rules" in orjson.loads(body)) is rules

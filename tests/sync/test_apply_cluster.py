@@ -285,3 +285,22 @@ def test_project_with_a_very_long_name_has_a_valid_field_manager(installation: I
     (entry,) = installation.get("configmaps", "a")["metadata"]["managedFields"]
     assert report.state is State.SYNCED, report
     assert (entry["manager"], len(entry["manager"])) == (marks.field_manager(name), 128)
+
+
+def test_rules_of_an_aggregated_role_are_left_to_the_control_plane(installation: Installation) -> None:
+    """Most manifests say `rules: []`; applied again and again it would take the rights away each time."""
+    name, label = installation.namespace, f"{installation.namespace}/part"
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    rbac = "rbac.authorization.k8s.io/v1"
+    selectors = {"clusterRoleSelectors": [{"matchLabels": {label: "yes"}}]}
+    part = manifest(rbac, "ClusterRole", f"{name}:part", rules=rules)
+    part["metadata"]["labels"] = {label: "yes"}
+    whole = manifest(rbac, "ClusterRole", f"{name}:all", aggregationRule=selectors, rules=[])
+    installation.commit({"roles.yaml": [part, whole]})
+    assert installation.sync().state is State.SYNCED
+    path = f"/apis/{rbac}/clusterroles/{name}:all"
+    installation.api.until(path, lambda found: found["rules"] == rules)
+    with installation.recorded() as requests:
+        assert set(outcomes(installation.sync()).values()) == {"unchanged"}
+    assert requests.writes == []
+    assert installation.api.get(path)["rules"] == rules
