@@ -142,6 +142,7 @@ def _stored_project(its: Stored) -> dict[str, Any]:
         "held": held,
         # Of those that are well only the sum is recorded, not what the last run did with each.
         "counts": {name.value: outcomes[name] for name in Outcome} | {"ready": status.counts.get("ready", 0)},
+        "differing": None,
         "duration_seconds": 0,
         "objects": [_stored_object(entry) for entry in status.objects],
         "notes": [],

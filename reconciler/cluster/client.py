@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,19 @@ class Cluster:
         return other
 
     def confined(self, check: Check) -> "Cluster":
-        """The same server; `check` is called right before each write, and raises for one that may not be."""
+        """
+        The same server; `check` is called right before each write, and raises for one that may not be.
+
+        What was asked before, if this is confined already, is asked as well.
+        """
+        before = self._check
+
+        def both(verb: str, resource: Resource, namespace: str, name: str) -> None:
+            before(verb, resource, namespace, name)
+            check(verb, resource, namespace, name)
+
         other = copy(self)
-        other._check = check
+        other._check = both
         return other
 
     def within(self, namespaces: Sequence[str]) -> "Cluster":
@@ -425,8 +436,6 @@ class Cluster:
         secret: bool = False,
     ) -> tuple[int, dict[str, Any]]:
         self.reach.check(verb, resource, namespace, name)
-        if verb != "get":
-            self._check(verb, resource, namespace, name)
         if verb == "create":
             path = collection_path(resource, namespace)
         else:
@@ -438,6 +447,7 @@ class Cluster:
             doing=Doing(
                 describe(verb, resource, namespace, name), secret or is_secret(resource), verb != "get"
             ),
+            check=None if verb == "get" else partial(self._check, verb, resource, namespace, name),
             query=query,
             accept=accept,
             content_type=content_type,

@@ -11,6 +11,7 @@ The type says what to do next:
     |  |- QuotaExceeded     the namespace has no room; try again later
     |  `- Terminating       the namespace goes; try again when it is gone
     |- NotAllowed           refused by ourselves: the configuration confines the project
+    |- Paused               refused by ourselves: a person has said that nothing is to be written
     |- NotFound             404 that names the object or its namespace: it is not there
     |- KindNotServed        any other 404: nothing is known about the object itself
     |- KindNotKept          the kind lacks a verb without which nothing can be kept equal to git
@@ -76,6 +77,12 @@ class Forbidden(ClusterError):
     def __init__(self, *, what: str, where: str, mend: str, lacks_right: bool = False) -> None:
         super().__init__(what=what, where=where, mend=mend)
         self.lacks_right = lacks_right
+
+
+class Paused(ClusterError):
+    """A person has stopped all writes; nothing was sent."""
+
+    reason = "Paused"
 
 
 class AdmissionDenied(Forbidden):

@@ -9,7 +9,7 @@ caller to decide.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -63,25 +63,34 @@ class Requests:
         accept: str = JSON,
         content_type: str = JSON,
         body: bytes | None = None,
+        check: Callable[[], None] | None = None,
     ) -> tuple[int, dict[str, Any]]:
-        """Return status and decoded answer of a success; raise ClusterError for anything else."""
+        """
+        Return status and decoded answer of a success; raise ClusterError for anything else.
+
+        `check` is called when it is the request's turn, each time that it is, and may raise.
+        """
         headers = {**self.headers, "Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
         request = Request(_METHODS[verb], path, doing, query or {}, headers, body, idempotent=verb == "apply")
-        answer = await self._in_turn(request, verb, resource)
+        answer = await self._in_turn(request, verb, resource, check)
         if answer.status not in _OK:
             raise replies.from_status(
                 answer.status, answer.body, doing=doing, retry_after=answer.retry_after, sent=body
             )
         return answer.status, self._decode(answer, doing)
 
-    async def _in_turn(self, request: Request, verb: str, resource: str) -> Answer:
+    async def _in_turn(
+        self, request: Request, verb: str, resource: str, check: Callable[[], None] | None
+    ) -> Answer:
         throttle = self.writes if request.doing.write else self.reads
         loop = asyncio.get_running_loop()
         give_up = loop.time() + PATIENCE
         while True:
             async with throttle.slot() as slot:
+                if check:
+                    check()
                 self.counter.add(verb, resource)
                 answer = await self.transport.send(request)
                 self.clock.heard(answer.date)

@@ -28,6 +28,7 @@ from reconciler.sync.identities import Identities
 from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.outcome import ObjectReport
 from reconciler.sync.passing import NoTimings, Timings
+from reconciler.sync.pausing import Pause
 from reconciler.sync.records import Records
 from reconciler.sync.repositories import Repositories
 from reconciler.sync.run import Parts, Progress
@@ -103,6 +104,7 @@ class Assembled:
     repositories: Repositories
     records: Records
     runner: Runner
+    pause: Pause
     source: ConfigSource
     config_project: ConfigProject | None
     tasks: asyncio.TaskGroup
@@ -161,6 +163,10 @@ async def assembled(
             config_source(options, repositories) if configured else (Unconfigured(), None)
         )
         tasks = await stack.enter_async_context(task_group())
+        # With --namespaces nothing is asked about the whole cluster, and a watch of Namespaces is.
+        pause = Pause(cluster, namespace=namespace, watch=not options.namespaces)
+        # Whatever writes objects or records stops here while all is paused.
+        cluster = cluster.confined(pause.check)
         records = Records(cluster, namespace=namespace, instance=options.instance_name)
         # Records and credentials lie where they lie; all else is only seen within --namespaces.
         seen = cluster.within(options.namespaces)
@@ -186,6 +192,7 @@ async def assembled(
             repositories=repositories,
             records=records,
             runner=Runner(parts),
+            pause=pause,
             source=source,
             config_project=config_project,
             tasks=tasks,

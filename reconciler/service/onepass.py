@@ -19,7 +19,9 @@ from reconciler.service.options import ConfigUnusable, Options, OptionsInvalid
 from reconciler.service.signals import stopping
 from reconciler.sync.errors import SyncError
 from reconciler.sync.fleet import why_blocked
-from reconciler.sync.outcome import ProjectReport, State, can_take
+from reconciler.sync.keeper import why_idle
+from reconciler.sync.outcome import ProjectReport, State, can_take, left_alone
+from reconciler.sync.pausing import hearing
 from reconciler.sync.run import Progress, Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import task_group
@@ -110,7 +112,8 @@ class _SinglePass:
         self._wait = wait
         self._stop = stop
         self._finished = finished
-        self._statuses = StatusWriter(parts.records)
+        self._statuses = StatusWriter(parts.records, parts.pause)
+        self._pause = parts.pause
         self._reports: dict[str, ProjectReport] = {}
         self._chosen: set[str] = set()
         self._ended: dict[str, asyncio.Event] = {}
@@ -119,15 +122,23 @@ class _SinglePass:
     async def run(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
         self._chosen = {project.id for project in projects}
         self._ended = {project.id: asyncio.Event() for project in projects}
-        active = [p for p in projects if not (p.suspend or self._configuration.paused)]
-        revisions, _ = await asyncio.gather(self._parts.repositories.look_for(active), self._prepare(active))
+        self._pause.configure(paused=self._configuration.paused)
+        self._pause.on_change = self._stop.set
+        revisions, _, _ = await asyncio.gather(
+            self._parts.repositories.look_for(projects), self._prepare(projects), self._look_for_pause()
+        )
+        async with hearing(self._pause):
+            await self._rounds(projects, revisions)
+        await self._statuses.flush()
+        return tuple(self._reports[project.id] for project in projects)
+
+    async def _rounds(
+        self, projects: Sequence[ManifestProject], revisions: Mapping[str, Revision | GitError]
+    ) -> None:
         await self._round(projects, revisions)
         if (again := self._released(projects)) and not self._stop.is_set():
             self._ended = {project.id: asyncio.Event() for project in again}
             await self._round(again, revisions)
-        if not self._configuration.paused:
-            await self._statuses.flush()
-        return tuple(self._reports[project.id] for project in projects)
 
     async def _round(
         self, projects: Sequence[ManifestProject], revisions: Mapping[str, Revision | GitError]
@@ -155,10 +166,17 @@ class _SinglePass:
 
     async def _prepare(self, projects: Sequence[ManifestProject]) -> None:
         """Ask the cluster what every run needs while git is asked where the refs are."""
-        writing = any(project.dry_run_strategy == "none" for project in projects)
+        wanting = [project for project in projects if not why_idle(project, self._pause)]
+        writing = any(project.dry_run_strategy == "none" for project in wanting)
         try:
             if projects:
                 await self._parts.runner.prepare(write=writing)
+        except ReconcilerError as error:
+            log.debug("the runs will meet this again, and report it: %s", error)
+
+    async def _look_for_pause(self) -> None:
+        try:
+            await self._pause.know()
         except ReconcilerError as error:
             log.debug("the runs will meet this again, and report it: %s", error)
 
@@ -187,19 +205,36 @@ class _SinglePass:
             await asyncio.wait([task, stopped])
 
     async def _report(self, project: ManifestProject, revision: Revision | GitError | None) -> ProjectReport:
-        said = ProjectReport(project=project.id, state=State.SUSPENDED)
-        if self._configuration.paused:
-            return replace(said, reason="paused is set in the configuration")
-        if project.suspend:
-            return replace(said, reason="suspend is set in the configuration")
-        if isinstance(revision, GitError):
-            self.unusable = True
-            return replace(said, state=State.UNKNOWN, reason=str(revision))
-        if revision is None:
-            raise RuntimeError("a project that is not suspended was not looked at")
-        said = replace(said, commit=revision.commit, ref=revision.ref)
+        said = ProjectReport(project=project.id, state=State.UNKNOWN)
+        if isinstance(revision, Revision):
+            said = replace(said, commit=revision.commit, ref=revision.ref)
+        idle = why_idle(project, self._pause)
+        try:
+            await self._pause.know()
+            idle = why_idle(project, self._pause)
+            return await self._carry_out(said, project, revision, idle)
+        except GitError as error:
+            self.unusable = self.unusable or not idle
+            return self._failed(replace(said, reason=str(error)), idle)
+        except (ClusterError, SyncError) as error:
+            return self._failed(replace(said, state=State.FAILED, reason=str(error)), idle)
+        except Exception as error:
+            # As in the service: what one project runs into must not take the others along.
+            log.exception("project %s: defect in the service", project.id)
+            reason = f"defect in the service ({type(error).__name__}); report it with the log"
+            return replace(said, state=State.FAILED, reason=reason)
+
+    async def _carry_out(
+        self,
+        said: ProjectReport,
+        project: ManifestProject,
+        revision: Revision | GitError | None,
+        idle: str,
+    ) -> ProjectReport:
+        if not isinstance(revision, Revision):
+            raise revision or RuntimeError("a project was not looked at")
         others = tuple(other for other in project.depends_on if other in self._chosen)
-        if blocked := why_blocked(replace(project, depends_on=others), self._reports):
+        if not idle and (blocked := why_blocked(replace(project, depends_on=others), self._reports)):
             return replace(said, state=State.PENDING, reason=blocked)
         limits = self._configuration.limits
         request = Request(
@@ -210,16 +245,18 @@ class _SinglePass:
             wait=self._wait,
             stop=self._stop,
         )
-        try:
-            report = await self._bounded(self._parts.runner.run(request))
-            return report or replace(said, state=State.PROGRESSING, reason=ABANDONED)
-        except GitError as error:
-            self.unusable = True
-            return replace(said, state=State.UNKNOWN, reason=str(error))
-        except (ClusterError, SyncError) as error:
-            return replace(said, state=State.FAILED, reason=str(error))
-        except Exception as error:
-            # As in the service: what one project runs into must not take the others along.
-            log.exception("project %s: defect in the service", project.id)
-            reason = f"defect in the service ({type(error).__name__}); report it with the log"
-            return replace(said, state=State.FAILED, reason=reason)
+        report = await self._bounded(self._parts.runner.run(request.looking() if idle else request))
+        if report is None:
+            return replace(said, state=State.PROGRESSING, reason=ABANDONED)
+        return left_alone(report, idle, recorded=not self._pause.reason) if idle else report
+
+    def _failed(self, said: ProjectReport, idle: str) -> ProjectReport:
+        """What could not be done, or not be compared; `idle` is why nothing was to be written."""
+        recorded = not self._pause.reason
+        if idle:
+            reason = f"{idle}; how it differs from git is not known: {said.reason}"
+            return replace(said, state=State.SUSPENDED, reason=reason, recorded=recorded)
+        if self._pause.reason:
+            reason = f"{self._pause.reason}; stopped before the end"
+            return replace(said, state=State.PROGRESSING, reason=reason, recorded=recorded)
+        return said

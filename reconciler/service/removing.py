@@ -54,6 +54,8 @@ async def delete_project(
     async with assembled(options, progress=progress, configured=not unconfigured) as parts:
         configuration = await _configuration(parts, project, unconfigured=unconfigured)
         await _check_records(parts, project)
+        parts.pause.configure(paused=configuration.paused)
+        await parts.pause.know()  # whoever has paused it is heard here as well: the first write refuses
         stop = asyncio.Event()
         with stopping(stop, timeout=timeout):
             wanted = ManifestProject(id=project, url="", inventory_id="", service_account=service_account)
@@ -81,7 +83,7 @@ class _Removing:
         if not (self._stop.is_set() or report.held):
             removed = await self._parts.records.remove(records)
         if not removed:
-            statuses = StatusWriter(self._parts.records)
+            statuses = StatusWriter(self._parts.records, self._parts.pause)
             statuses.note(report)
             await statuses.flush()
         return Removal(report=report, removed=removed, requests=self._parts.cluster.requests.as_json())

@@ -111,7 +111,7 @@ class Service:
     def __init__(self, parts: Assembled, observer: Observer) -> None:
         self._parts = parts
         self._observer = observer
-        self._statuses = StatusWriter(parts.records)
+        self._statuses = StatusWriter(parts.records, parts.pause)
         self._state: ConfigState = Nothing()
         self._said = ConfigurationLog()
         self._given_level = logging.getLogger("reconciler").getEffectiveLevel()
@@ -119,6 +119,7 @@ class Service:
         self._fleet = Fleet(
             runs=_CountedRuns(parts.runner, parts.repositories.credentials, observer),
             repositories=parts.repositories,
+            pause=parts.pause,
             tasks=parts.tasks,
             observer=self._observe,
             polled=observer.observe_poll,
@@ -135,8 +136,7 @@ class Service:
 
     def _observe(self, report: ProjectReport) -> None:
         self._observer.observe(report)
-        if self._state.configuration is None or not self._state.configuration.paused:
-            self._statuses.note(report)
+        self._statuses.note(report)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
@@ -176,16 +176,12 @@ class Service:
                     self._set_log_level(_LEVELS[self._state.configuration.log_level])
                     self._parts.runner.know(self._state.configuration)
                     await self._fleet.configure(self._state.configuration)
-                    if self._state.configuration.paused:
-                        self._statuses.drop()
                     await self._retain([p.id for p in self._state.configuration.projects])
 
     async def _retain(self, projects: Sequence[str]) -> None:
         """Let go of projects that left the configuration; their status says so, their objects stay."""
         self._observer.retain(projects)
         self._parts.runner.retain(projects)
-        if self._state.configuration is None or self._state.configuration.paused:
-            return
         try:
             recorded = await self._parts.records.all()
         except ReconcilerError as error:

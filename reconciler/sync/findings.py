@@ -18,6 +18,7 @@ from reconciler.sync.compare import Comparison
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import (
     BAD,
+    CLIENT_NOTE,
     Held,
     ObjectReport,
     Outcome,
@@ -133,7 +134,7 @@ class Findings:
             self.note(ref, Outcome.UNCHANGED)
         for candidate in work.candidates:
             self.note(candidate.ref, Outcome.HELD, Reason.DRY_RUN, would_become(candidate))
-        self.notes.append("dry_run_strategy: client; nothing was written")
+        self.notes.append(CLIENT_NOTE)
 
     def unwell(self, *, waited: bool) -> list[ObjectRef]:
         """
@@ -179,6 +180,7 @@ class Findings:
             commit=self._revision.commit,
             ref=self._revision.ref,
             held=held,
+            differing=self._unwritten(reports) if self._dry_run else None,
             recorded=not self._dry_run,
             objects=reports,
             # Objects have a report each; what has no name can only be told here.

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.cluster.errors import ClusterError
 from reconciler.config.models import Configuration, ManifestProject
 from reconciler.git.mirror import Revision
 from reconciler.sync.backoff import Backoff
 from reconciler.sync.keeper import Keeper, Runs
 from reconciler.sync.outcome import ProjectReport, State, can_take
+from reconciler.sync.pausing import Pause
 from reconciler.sync.repositories import Place, Repositories, place_of
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,15 @@ class Fleet:
         *,
         runs: Runs,
         repositories: Repositories,
+        pause: Pause,
         tasks: asyncio.TaskGroup,
         observer: Observer,
         polled: Callable[[bool], None],
     ) -> None:
         self._runs = runs
         self._repositories = repositories
+        self._pause = pause
+        self._pausing: asyncio.Task[None] | None = None
         self._tasks = tasks
         self._observer = observer
         self._polled = polled
@@ -61,7 +66,9 @@ class Fleet:
 
     async def configure(self, configuration: Configuration) -> None:
         """Make the running projects those of `configuration`."""
-        wanted = {} if configuration.paused else {p.id: p for p in configuration.projects}
+        self._pause.configure(paused=configuration.paused)
+        await self._follow_pause()
+        wanted = {p.id: p for p in configuration.projects}
         same_limits = configuration.limits == self._configuration.limits
         leaving = [
             name
@@ -72,11 +79,24 @@ class Fleet:
         self._configuration = configuration
         self.reports = {p.id: self.reports[p.id] for p in configuration.projects if p.id in self.reports}
         for project in configuration.projects:
-            if configuration.paused:
-                self._publish(_paused(project))
-            elif project.id not in self._kept:
+            if project.id not in self._kept:
                 self._start(project)
         self._set_pollers()
+
+    async def _follow_pause(self) -> None:
+        """Know whether all is paused before anything is written, and hear of it from then on."""
+        if self._pausing is not None:
+            return
+        self._pause.on_change = self._reconsider
+        try:
+            await self._pause.refresh()
+        except ClusterError as error:
+            log.warning("%s", error)  # each run asks again before it begins
+        self._pausing = self._tasks.create_task(self._pause.follow())
+
+    def _reconsider(self) -> None:
+        for kept in self._kept.values():
+            kept.keeper.reconsider()
 
     def _start(self, project: ManifestProject) -> None:
         keeper = Keeper(
@@ -85,6 +105,7 @@ class Fleet:
             source=self._repositories.source(project, self._configuration.limits),
             limits=self._configuration.limits,
             blocker=self.blocker,
+            pause=self._pause,
             publish=self._publish,
         )
         self._publish(keeper.latest)
@@ -107,6 +128,8 @@ class Fleet:
         for poller in self._pollers.values():
             poller.cancel()
         self._pollers.clear()
+        if self._pausing is not None:
+            self._pausing.cancel()
         await self._end(list(self._kept))
 
     def in_use(self) -> dict[str, set[str]]:
@@ -212,9 +235,3 @@ def why_blocked(project: ManifestProject, reports: dict[str, ProjectReport]) -> 
             word = "blocked by" if state in (State.FAILED, State.HELD) else "waiting for"
             return f"{word} project {other}, which is {state}"
     return ""
-
-
-def _paused(project: ManifestProject) -> ProjectReport:
-    return ProjectReport(
-        project=project.id, state=State.SUSPENDED, reason="paused is set in the configuration"
-    )

@@ -19,7 +19,8 @@ from reconciler.git.errors import GitError, MirrorDamaged
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Revision
 from reconciler.sync.backoff import Backoff
-from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.outcome import ProjectReport, State, left_alone
+from reconciler.sync.pausing import Pause
 from reconciler.sync.run import Request
 from reconciler.sync.source import Source
 
@@ -65,6 +66,7 @@ class Keeper:
         source: Source,
         limits: FileLimits,
         blocker: Blocker,
+        pause: Pause,
         publish: Publish,
     ) -> None:
         self.project = project
@@ -75,6 +77,7 @@ class Keeper:
         self._source = source
         self._limits = limits
         self._blocker = blocker
+        self._pause = pause
         self._publish = publish
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -139,6 +142,11 @@ class Keeper:
         if self.latest.state is State.PENDING:
             self._due = 0.0
             self._wake.set()
+
+    def reconsider(self) -> None:
+        """Writes were stopped, or may go on: what is being sent is finished, then it is looked at anew."""
+        self._stop.set()
+        self.wake()
 
     def end(self) -> None:
         """Finish what is being sent, start nothing more, return from `keep`."""
@@ -210,10 +218,6 @@ class Keeper:
         said = ProjectReport(
             project=project.id, state=State.PENDING, commit=revision.commit, ref=revision.ref
         )
-        if project.suspend:
-            return replace(said, state=State.SUSPENDED, reason="suspend is set in the configuration")
-        if blocked := self._blocker(project):
-            return replace(said, reason=blocked)
         request = Request(
             project=project,
             revision=revision,
@@ -222,13 +226,26 @@ class Keeper:
             waiting=self._publish_source,
             stop=self._stop,
         )
+        idle = ""
         try:
+            await self._pause.refresh()
+            idle = why_idle(project, self._pause)
+            if not idle and (blocked := self._blocker(project)):
+                return replace(said, reason=blocked)
             if refresh:
                 await self._runs.refresh()
-            report = await self._runs.run(request)
+            report = await self._runs.run(request.looking() if idle else request)
+            if idle:
+                report = left_alone(report, idle, recorded=not self._pause.reason)
         except ReconcilerError as error:
             self._unreadable = isinstance(error, MirrorDamaged)
+            if self._pause.reason and not idle:
+                return replace(said, state=State.PROGRESSING, reason=self._pause.reason, recorded=False)
             log.warning("project %s: %s", project.id, error)
+            if idle:
+                reason = f"{idle}; how it differs from git is not known: {error}"
+                recorded = not self._pause.reason
+                return replace(said, state=State.SUSPENDED, reason=reason, recorded=recorded)
             return replace(said, state=State.FAILED, reason=str(error))
         except Exception as error:
             log.exception("project %s: defect in the service", project.id)
@@ -249,10 +266,16 @@ class Keeper:
         self._publish(replace(report, reason=reason, recorded=report.recorded or not report.commit))
 
 
+def why_idle(project: ManifestProject, pause: Pause) -> str:
+    """Why nothing of the project may be written now; "" lets it be."""
+    return pause.reason or ("suspend is set in the configuration" if project.suspend else "")
+
+
 def _log_report(report: ProjectReport) -> None:
     counts = {name: count for name, count in report.counts().items() if count}
     quiet = report.state is State.SYNCED and not counts.keys() - {"unchanged", "ready"}
-    level = logging.DEBUG if quiet else logging.INFO if report.state is State.SYNCED else logging.WARNING
+    calm = report.state in (State.SYNCED, State.SUSPENDED)
+    level = logging.DEBUG if quiet else logging.INFO if calm else logging.WARNING
     numbers = " ".join(f"{name}={count}" for name, count in counts.items())
     tail = f": {report.reason}" if report.reason else ""
     log.log(

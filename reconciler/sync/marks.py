@@ -37,6 +37,9 @@ OWNER: Final = "reconciler.dev/owner"
 IMPORTED_BY: Final = "reconciler.dev/imported-by"
 """On an inventory of the old agent: the `instance/project` that took it over."""
 
+PAUSED: Final = "reconciler.dev/paused"
+"""On the records namespace: nothing is written anywhere while it is there and not `false`."""
+
 KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
 RECORDS_MANAGER: Final = "reconciler"
 

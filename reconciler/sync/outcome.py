@@ -6,7 +6,7 @@ Pure data. Reports are built by run.py, shown by the commands, kept by status.py
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -69,6 +69,8 @@ def reason_of(error: ReconcilerError) -> str:
             return Reason.SUBSTITUTION_FAILED
     return Reason.SOURCE_UNREADABLE
 
+
+CLIENT_NOTE = "dry_run_strategy: client; nothing was written"
 
 BAD = frozenset({Outcome.FAILED, Outcome.BLOCKED, Outcome.SKIPPED})
 """Outcomes that make a project failed: the cluster is not what git declares."""
@@ -152,6 +154,8 @@ class ProjectReport:
     """s after which the project is to be looked at again even if nothing happens; 0 where it need not."""
     released: frozenset[ObjectRef] = frozenset()
     """What git does not declare any more and is there still: another project may take it."""
+    differing: int | None = None
+    """Objects that differ from git and stay so, since nothing may be written; None where all may be."""
     recorded: bool = True
     """False where no status is written: a dry run, or a project that was not looked at yet."""
     notes: tuple[str, ...] = field(default=())
@@ -173,6 +177,7 @@ class ProjectReport:
             "revision": {"commit": self.commit, "ref": self.ref},
             "held": self.held.as_json() if self.held else None,
             "counts": self.counts(),
+            "differing": self.differing,
             "duration_seconds": round(self.duration, 3),
             "objects": [report.as_json() for report in self.objects],
             "notes": list(self.notes),
@@ -187,6 +192,24 @@ def can_take(blocked: ProjectReport, other: ProjectReport) -> bool:
         if report.outcome is Outcome.BLOCKED and report.reason == Reason.OWNED_BY_ANOTHER
     }
     return not wanted.isdisjoint(other.released)
+
+
+def left_alone(report: ProjectReport, why: str, *, recorded: bool) -> ProjectReport:
+    """The report of a project of which nothing may be written, made of a comparison (a dry run)."""
+    count = report.differing or 0
+    parts = [why, f"objects that differ from git: {count}" if count else "no object differs from git"]
+    if report.state in (State.FAILED, State.HELD, State.UNKNOWN):
+        parts.append(report.reason)
+    notes = tuple(note for note in report.notes if note != CLIENT_NOTE)
+    return replace(
+        report,
+        state=State.SUSPENDED,
+        reason="; ".join(parts),
+        differing=count,
+        held=None,
+        recorded=recorded,
+        notes=notes,
+    )
 
 
 def project_state(objects: Iterable[ObjectReport], *, held: Held | None, waiting: bool) -> tuple[State, str]:

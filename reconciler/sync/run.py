@@ -83,6 +83,10 @@ class Request:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a newer request or the end of the service makes this one pointless."""
 
+    def looking(self) -> "Request":
+        """The same, to be compared only: nothing is written."""
+        return replace(self, project=replace(self.project, dry_run_strategy="client"), wait=False)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:

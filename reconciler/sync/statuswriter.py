@@ -11,6 +11,7 @@ from typing import Final
 
 from reconciler.errors import ReconcilerError
 from reconciler.sync.outcome import ProjectReport
+from reconciler.sync.pausing import Pause
 from reconciler.sync.records import Records
 from reconciler.sync.status import status_data
 
@@ -24,21 +25,18 @@ SETTLE: Final = 1.0
 class StatusWriter:
     """One for an instance; `run` belongs to the service's task group."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, pause: Pause) -> None:
         self._records = records
+        self._pause = pause
         self._newest: dict[str, ProjectReport] = {}
         self._wake = asyncio.Event()
 
     def note(self, report: ProjectReport) -> None:
         """A project has a new report; a dry run's, and "not looked at yet", replace nothing."""
-        if not report.recorded:
+        if not report.recorded or self._pause.reason:
             return
         self._newest[report.project] = report
         self._wake.set()
-
-    def drop(self) -> None:
-        """Nothing may be written any more: all is paused."""
-        self._newest.clear()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -52,6 +50,8 @@ class StatusWriter:
 
     async def flush(self) -> bool:
         """Write what is waiting; False if something could not be written and waits on."""
+        if self._pause.reason:
+            self._newest.clear()  # what is so when writes go on again is told then
         clean = True
         for project, report in tuple(self._newest.items()):
             try:

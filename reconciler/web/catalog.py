@@ -59,6 +59,13 @@ HEALTH = Described(
     ("project", "health"),
     "Objects by health (kstatus), where the last run looked at it. Absent where that run did not get so far.",
 )
+DIFFERING = Described(
+    "reconciler_project_differing_objects",
+    Kind.GAUGE,
+    ("project",),
+    "Objects that differ from git and stay so, since the project is paused, suspended or a dry run. "
+    "Absent for the others.",
+)
 APPLY_DURATION = Described(
     "reconciler_apply_duration_seconds",
     Kind.HISTOGRAM,
@@ -110,6 +117,7 @@ CATALOG = (
     STATE,
     OBJECTS,
     HEALTH,
+    DIFFERING,
     APPLY_DURATION,
     WAIT_DURATION,
     API_REQUESTS,

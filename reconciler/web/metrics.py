@@ -53,6 +53,7 @@ class _Project:
     commit: str
     outcomes: Mapping[str, int]
     healths: Mapping[str, int]
+    differing: int | None
     run: _Run
     success: float | None = None
     success_run: _Run | None = None
@@ -151,6 +152,7 @@ def _taken_in(before: _Project | None, report: ProjectReport, *, now: float) -> 
         commit=report.commit,
         outcomes={outcome.value: counts[outcome] for outcome in Outcome} if looked else {},
         healths=_healths(report) if looked else {},
+        differing=report.differing,
         run=run,
         success=before.success if before else None,
         success_run=before.success_run if before and report.state is State.SYNCED else None,
@@ -190,7 +192,7 @@ class _Projects(Collector):
 
     def collect(self) -> Iterator[Metric]:
         success, revision, state = map(_gauge, (catalog.LAST_SUCCESS, catalog.REVISION, catalog.STATE))
-        objects, health = map(_gauge, (catalog.OBJECTS, catalog.HEALTH))
+        objects, health, differing = map(_gauge, (catalog.OBJECTS, catalog.HEALTH, catalog.DIFFERING))
         for name, project in sorted(self._projects.items()):
             if project.success is not None:
                 success.add_metric([name], project.success)
@@ -198,11 +200,13 @@ class _Projects(Collector):
                 revision.add_metric([name, project.commit], 1)
             for each in State:
                 state.add_metric([name, each.value], each is project.state)
+            if project.differing is not None:
+                differing.add_metric([name], project.differing)
             for outcome, count in project.outcomes.items():
                 objects.add_metric([name, outcome], count)
             for word, count in project.healths.items():
                 health.add_metric([name, word], count)
-        yield from (success, revision, state, objects, health)
+        yield from (success, revision, state, objects, health, differing)
 
 
 class _Configuration(Collector):

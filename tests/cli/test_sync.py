@@ -99,6 +99,7 @@ def test_json_has_exactly_the_stable_names(installation: Installation) -> None:
         "revision",
         "held",
         "counts",
+        "differing",
         "duration_seconds",
         "objects",
         "notes",

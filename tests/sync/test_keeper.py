@@ -12,6 +12,7 @@ from reconciler.git.mirror import Revision
 from reconciler.sync import keeper
 from reconciler.sync.keeper import Keeper
 from reconciler.sync.outcome import Held, ProjectReport, State
+from reconciler.sync.pausing import Pause
 from reconciler.sync.run import Request
 from reconciler.sync.source import Source
 
@@ -39,6 +40,13 @@ class Runs:
         return False
 
 
+class NotPaused:
+    reason = ""
+
+    async def refresh(self) -> None:
+        pass
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "HELD_AGAIN", 0.01)
@@ -53,6 +61,7 @@ async def test_project_that_is_held_as_a_whole_is_looked_at_again_soon() -> None
         source=cast("Source", None),  # nobody reads it
         limits=FileLimits(),
         blocker=lambda _project: "",
+        pause=cast("Pause", NotPaused()),
         publish=lambda _report: None,
     )
     one.moved(Revision("commit", "tree", "refs/heads/main"))

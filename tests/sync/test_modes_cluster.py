@@ -10,31 +10,44 @@ from tests.fix_sync import Installation, of, outcomes
 from tests.objects import config_map, manifest
 
 
-def test_suspended_project_is_not_looked_at(installation: Installation) -> None:
+def test_suspended_project_is_compared_and_left_alone(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    installation.sync()
     installation.configure(suspend=True)
-    installation.commit({"a.yaml": config_map("a")})
+    installation.commit({"a.yaml": [config_map("a", a="2"), config_map("c")]})
     with installation.recorded() as requests:
         report = installation.sync()
-    assert (report.state, requests.of_objects) == (State.SUSPENDED, [])
-    assert "suspend" in report.reason
+    assert (report.state, report.differing) == (State.SUSPENDED, 3)
+    assert report.reason == "suspend is set in the configuration; objects that differ from git: 3"
+    assert requests.of_objects == []
+    status = installation.record("-status")["data"]
+    assert (status["state"], "differ from git: 3" in status["reason"]) == ("suspended", True)
+    assert installation.exists("configmaps", "b")
+    assert not installation.exists("configmaps", "c")
 
 
-def test_suspended_project_keeps_its_objects(installation: Installation) -> None:
+def test_suspended_project_that_equals_git_says_so(installation: Installation) -> None:
     installation.commit({"a.yaml": config_map("a")})
     installation.sync()
     installation.configure(suspend=True)
-    installation.commit({"a.yaml": None})
-    installation.sync()
-    assert installation.exists("configmaps", "a")
+    report = installation.sync()
+    assert report.reason.endswith("no object differs from git")
 
 
-def test_paused_writes_nothing_at_all(installation: Installation) -> None:
+def test_suspended_project_whose_repository_is_gone_is_suspended_still(installation: Installation) -> None:
+    installation.configure(suspend=True, url="file:///not/there")
+    report = installation.sync()
+    assert report.state is State.SUSPENDED
+    assert "how it differs from git is not known" in report.reason
+
+
+def test_paused_compares_and_writes_nothing_at_all(installation: Installation) -> None:
     installation.commit({"a.yaml": config_map("a")})
     installation.configure_projects([{}], paused=True)
     with installation.recorded() as requests:
         report = installation.sync()
-    assert (report.state, requests.writes) == (State.SUSPENDED, [])
-    assert "paused" in report.reason
+    assert (report.state, report.differing, requests.writes) == (State.SUSPENDED, 1, [])
+    assert report.reason == "paused is set in the configuration; objects that differ from git: 1"
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["first run", "after a real run"])

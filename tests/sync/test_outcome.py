@@ -12,6 +12,7 @@ from reconciler.sync.outcome import (
     ProjectReport,
     State,
     document,
+    left_alone,
     project_state,
 )
 from tests.sync.pieces import ref
@@ -206,6 +207,7 @@ def test_the_document_has_its_stable_names():
         "reason": "why",
         "revision": {"commit": "c" * 40, "ref": "refs/heads/main"},
         "held": {"reason": HELD.reason, "plan_hash": "f" * 64, "objects": ["ConfigMap shop/gone"]},
+        "differing": None,
         "duration_seconds": 1.235,
         "objects": [
             {
@@ -227,3 +229,19 @@ def test_the_document_has_its_stable_names():
 
 def test_nothing_held_is_null():
     assert ProjectReport(project="shop", state=State.SYNCED).as_json()["held"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "differing", "want"),
+    [
+        (State.PENDING, 3, "paused; objects that differ from git: 3"),
+        (State.SYNCED, 0, "paused; no object differs from git"),
+        (State.FAILED, 1, "paused; objects that differ from git: 1; a file is broken"),
+    ],
+)
+def test_project_of_which_nothing_may_be_written(state: State, differing: int, want: str) -> None:
+    compared = ProjectReport(
+        project="p", state=state, reason="a file is broken", differing=differing, recorded=False
+    )
+    got = left_alone(compared, "paused", recorded=True)
+    assert (got.state, got.reason, got.differing, got.recorded) == (State.SUSPENDED, want, differing, True)

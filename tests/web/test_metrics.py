@@ -58,7 +58,7 @@ def test_every_metric_is_what_the_catalog_says(metrics):
     counter = RequestCounter()
     counter.add("list", "deployments.apps")
     metrics.count_requests(counter)
-    metrics.observe(report(objects=(item(health="Current"),)))
+    metrics.observe(report(objects=(item(health="Current"),), differing=1))
     metrics.observe_apply(0.01, "Deployment")
     metrics.observe_wait(1)
     metrics.observe_error("Forbidden")
