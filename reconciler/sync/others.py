@@ -28,6 +28,8 @@ class OtherProject:
     records: Mapping[ObjectRef, Record] = field(default_factory=dict)
     unread: str = ""
     """Why its records cannot be fully believed."""
+    departed: bool = False
+    """It has left the configuration, and nothing of it is wanted any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,10 @@ class OtherProjects:
                 return its.project
         return ""
 
+    def departed(self, owner: str | None) -> str:
+        """The project with this owner mark, if it has left the configuration; "" otherwise."""
+        return next((its.project for its in self.each if its.departed and its.owner == owner), "")
+
     def unknown(self) -> str:
         """Why somebody may declare what we do not know of; "" where all is known."""
         doubtful = [f"project {its.project}: {its.unread}" for its in self.each if its.unread]
@@ -87,4 +93,4 @@ def among(others: Iterable[OtherProject], projects: Iterable[str] | None) -> tup
 
 def _departed(other: OtherProject) -> OtherProject:
     left = {} if other.unread else {ref: record for ref, record in other.records.items() if record.left}
-    return replace(other, records=left, unread="")
+    return replace(other, records=left, unread="", departed=True)

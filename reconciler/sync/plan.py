@@ -160,7 +160,9 @@ def plan(
         there = live.get(want.manifest.ref)
         ours = there is not None and there.owner == inventory
         if not ours and (other := claimed.get(want.manifest.ref)):
-            refusals.append(_claimed(want.manifest.ref, other))
+            owner = others.owning(want.manifest.ref, there.owner) if there else ""
+            # Told alike in every run, whichever of the two was first in this one.
+            refusals.append(_owned(want.manifest.ref, owner) if owner else _claimed(want.manifest.ref, other))
             continue
         decision = _decide(want, records.get(want.manifest.ref), there, inventory, policy, heir, others)
         if isinstance(decision, Step) and decision.adopts and _may_hold_keys(want, records_namespace):
@@ -242,7 +244,7 @@ def _decide(
         return Step(wanted=want, why=f"handed over by project {giver}", live=live)
     if project := others.owning(ref, live.owner):
         return _owned(ref, project)
-    return _foreign(want, live, policy)
+    return _foreign(want, live, policy, others)
 
 
 def _why_apply(want: Wanted, record: Record | None, live: Live, heir: Heir) -> str:
@@ -267,7 +269,7 @@ def told_predecessors(owners: Iterable[Owner]) -> str:
     return f"fields taken over from {', '.join(names)}" if names else ""
 
 
-def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusal:
+def _foreign(want: Wanted, live: Live, policy: InventoryPolicy, others: OtherProjects) -> Step | Refusal:
     # Table of gitlab-agent.md 3.8, apply rows.
     adopt = policy == "adopt_all" or (policy == "adopt_if_no_inventory" and live.owner is None)
     if adopt:
@@ -281,11 +283,15 @@ def _foreign(want: Wanted, live: Live, policy: InventoryPolicy) -> Step | Refusa
             "to take it over set inventory_policy: adopt_if_no_inventory",
         )
     owner = f"project {live.project}" if live.project else f"inventory {live.owner}"
+    mend = "remove it from one of the two"
+    if departed := others.departed(live.owner):
+        owner = f"project {departed}, which has left the configuration"
+        mend = f"run `reconciler delete-project {departed}`, which hands it over"
     return Refusal(
         ref=want.manifest.ref,
         outcome=Outcome.BLOCKED if live.project else Outcome.SKIPPED,
         reason=Reason.OWNED_BY_ANOTHER,
-        message=f"belongs to {owner}; remove it from one of the two, or set inventory_policy: adopt_all",
+        message=f"belongs to {owner}; {mend}, or set inventory_policy: adopt_all",
     )
 
 

@@ -44,10 +44,15 @@ def whole_plan(
     policy: Any = "must_match",
     mark: str = MARK,
     others: OtherProjects = NOBODY,
+    first: Mapping[ObjectRef, str] = MappingProxyType({}),
     now: float = 0.0,
     grace: float = 0.0,
 ) -> Plan:
-    """What a run would do: what git declares, and what left it. `claimed` cannot be applied."""
+    """
+    What a run would do: what git declares, and what left it.
+
+    `claimed` cannot be applied; `first` is what other projects of this process declare before us.
+    """
     declared: Collection[ObjectRef] = tuple(wanted)
     recorded = {one.ref: one for one in records}
     applies = plan(
@@ -58,6 +63,7 @@ def whole_plan(
         policy=policy,
         records_namespace="own",
         heir=HEIR,
+        claimed=first,
         others=others,
     )
     return depart(

@@ -12,6 +12,7 @@ import pytest
 from reconciler.cluster.managed import Owner
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.inventory import Record
+from reconciler.sync.others import OtherProject, OtherProjects, among
 from reconciler.sync.outcome import Outcome
 from reconciler.sync.plan import Live, Plan, unseen
 from tests.sync.pieces import INVENTORY, MARK, record, ref, version_of, whole_plan
@@ -300,6 +301,24 @@ def test_a_refusal_names_the_owner_and_what_to_do():
     assert "project team/other" in by_project
     assert f"inventory {OTHER}" in by_id
     assert "adopt_all" in by_project
+
+
+def test_an_object_of_a_project_that_left_the_configuration_says_how_it_is_handed_over():
+    gone = among([OtherProject(project="old", owner=OTHER, records={A: record("a")})], ["shop"])
+    found = {A: live(owner=OTHER, project="old")}
+    (refusal,) = whole_plan((A,), live=found, others=OtherProjects(each=gone)).refusals
+    assert "project old, which has left the configuration" in refusal.message
+    assert "`reconciler delete-project old`" in refusal.message
+
+
+def test_an_object_that_another_project_has_is_told_alike_whoever_is_first():
+    """Otherwise each run of two processes, or of one that begins anew, would write another status."""
+    others = OtherProjects(each=(OtherProject(project="other", owner=OTHER, records={A: record("a")}),))
+    found = {A: live(owner=OTHER, project="other")}
+    after, before = (
+        whole_plan((A,), live=found, others=others, first=first).refusals for first in ({}, {A: "other"})
+    )
+    assert after == before
 
 
 def test_the_same_kind_name_and_namespace_in_another_group_is_another_object():
