@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from reconciler import __version__
 from tests.install.rendering import MANIFESTS, ROOT, documents, of_kind, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
@@ -26,8 +27,8 @@ def by_name(objects):
     return {(its["kind"], its["metadata"]["name"]): its for its in objects}
 
 
-def example(first_line):
-    text = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+def example(first_line, *, page="docs/install.md"):
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [block for block in found if block.startswith(first_line)]
 
@@ -55,6 +56,15 @@ def test_the_documented_image_and_configuration_repository_are_set(clone):
     pod = of_kind(kustomize(clone), "Deployment")["reconciler"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "registry.example.com/platform/reconciler:0.1.0"
     assert "--agent-name=production" in pod["containers"][0]["args"]
+
+
+def test_the_image_that_the_readme_pushes_is_the_one_that_runs(clone):
+    (whole,) = example("# kustomization.yaml", page="README.md")
+    (clone / "kustomization.yaml").write_text(whole)
+    pod = of_kind(kustomize(clone), "Deployment")["reconciler"]["spec"]["template"]["spec"]
+    image = pod["containers"][0]["image"]
+    assert f"docker push {image}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert image == f"registry.example.com/reconciler:{__version__}"
 
 
 def test_the_documented_smaller_installation_binds_one_namespace(clone):
