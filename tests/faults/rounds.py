@@ -5,10 +5,11 @@ Each round creates, changes and prunes 20 objects of three kinds; it is broken a
 and put right by a normal run. The tests say how it breaks.
 """
 
+import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,16 @@ from typing import Any
 from reconciler.sync import marks
 from reconciler.sync.outcome import State
 from tests.faults.gateway import Gateway, Moment
-from tests.fix_sync import Installation, Requests
+from tests.fix_sync import Asked, Installation, Requests
 from tests.objects import config_map, manifest
 
 GROUP = 20
 """Objects that each round creates, changes and prunes: 60 in all."""
+FOREIGN = 3
+"""Objects that somebody else deletes before each round."""
+MOVED_ON = 0.5
+"""How often git holds the next generation when a round is put right."""
+SEED = 20261123
 KINDS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
 LIMIT = 30.0  # s for one run of the command
 COMMAND = Path(sys.executable).with_name("reconciler")
@@ -71,6 +77,7 @@ class Rounds:
         self._installation = installation
         self._gateway = gateway
         self._number = 0
+        self._draw = random.Random(SEED)
         installation.configure(prune_limit="100%")
         for number in (0, 1):
             self._number = number
@@ -87,38 +94,70 @@ class Rounds:
         """
         One round, broken by `how` at call `at` (of `method`, where given), then put right.
 
-        `where` names it in failures.
+        Somebody else deletes a few objects before it; by the time it is put right, git may hold
+        the next generation. `where` names it in failures.
         """
-        before = set(generation(self._number))
-        self._number += 1
-        wanted = commit(self._installation, self._number)
+        before = generation(self._number)
+        for name in self._draw.sample(sorted(before), FOREIGN):
+            delete(self._installation, name)
+        wanted = self._next()
         where = f"{where}, round {self._number}, call {at} of {self.calls}, {moment.value}"
-        with self._installation.recorded() as requests:
+        with self._installation.recorded() as first:
             self._gateway.arm(at, moment, how, method=method)
             code, said = self.command.run()
             ended = Ended(code, said, self._gateway.count >= at)
             self._gateway.settle()
             self._gateway.disarm()
-            unknown = set(live(self._installation)) - self._installation.recorded_names()
-            assert not unknown, f"{where}: in the cluster and not in the inventory: {sorted(unknown)}"
-            report = self._installation.sync()
         assert "Traceback" not in said, f"{where}: {said}"
+        check_known(self._installation, where)
+        check_deletes(first, before.keys() - wanted.keys(), where)
+        if self._draw.random() < MOVED_ON:
+            wanted = self._next()
+        with self._installation.recorded() as second:
+            report = self._installation.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"
-        assert changing(live(self._installation)) == changing(wanted), where
-        assert self._installation.recorded_names() == set(wanted), f"{where}: inventory"
-        check_deletes(requests, before - set(wanted), where)
+        check_equal(self._installation, wanted, where)
+        check_deletes(second, everything().keys() - wanted.keys(), where)
+        check_once([*first.writes, *second.writes], where)
         return ended
 
+    def _next(self) -> dict[str, dict[str, Any]]:
+        self._number += 1
+        return commit(self._installation, self._number)
 
-def check_deletes(requests: Requests, left: set[str], where: str) -> None:
+
+def check_known(installation: Installation, where: str) -> None:
+    """What is in the cluster is in the inventory: it was written down before it was created."""
+    unknown = set(live(installation)) - installation.recorded_names()
+    assert not unknown, f"{where}: in the cluster and not in the inventory: {sorted(unknown)}"
+
+
+def check_equal(installation: Installation, wanted: dict[str, dict[str, Any]], where: str) -> None:
+    """Cluster and inventory hold what git holds, and the inventory knows by uid which objects these are."""
+    found = live(installation)
+    assert changing(found) == changing(wanted), where
+    recorded = {ref.name: record.uid for ref, record in installation.inventory().items()}
+    assert recorded == {name: item["metadata"]["uid"] for name, item in found.items()}, f"{where}: inventory"
+
+
+def check_deletes(requests: Requests, left: Set[str], where: str) -> None:
     """Only what left git was deleted, and each object by one request."""
-    done = [asked for asked in requests.writes if asked.verb == "delete" and asked.code == 200]
-    of_objects = [asked for asked in done if not asked.name.startswith("reconciler-")]
-    wrong = {asked.name for asked in of_objects} - left
+    wrong = {asked.name for asked in _deletes(requests.writes)} - left
     assert not wrong, f"{where}: deleted though git holds them: {sorted(wrong)}"
-    uids = Counter(asked.body["preconditions"]["uid"] for asked in of_objects)
+    check_once(requests.writes, where)
+
+
+def check_once(writes: Iterable[Asked], where: str) -> None:
+    """Each object was deleted by one request."""
+    uids = Counter(asked.body["preconditions"]["uid"] for asked in _deletes(writes))
     twice = [uid for uid, count in uids.items() if count > 1]
     assert not twice, f"{where}: deleted twice: {twice}"
+
+
+def _deletes(writes: Iterable[Asked]) -> list[Asked]:
+    """Of objects, those that the API server has carried out."""
+    done = [asked for asked in writes if asked.verb == "delete" and asked.code == 200]
+    return [asked for asked in done if not asked.name.startswith("reconciler-")]
 
 
 def generation(number: int) -> dict[str, dict[str, Any]]:
@@ -129,6 +168,11 @@ def generation(number: int) -> dict[str, dict[str, Any]]:
         for g in groups
         for n in range(g * GROUP, (g + 1) * GROUP)
     }
+
+
+def everything() -> dict[str, dict[str, Any]]:
+    """All three groups at once."""
+    return generation(0) | generation(1)
 
 
 def _object(name: str, number: int, content: str) -> dict[str, Any]:
@@ -151,6 +195,12 @@ def commit(installation: Installation, number: int) -> dict[str, dict[str, Any]]
         files[path] = [*(files[path] or []), body]
     installation.commit(files)
     return objects
+
+
+def delete(installation: Installation, name: str) -> None:
+    """Delete an object as somebody else would."""
+    kind = KINDS[live(installation)[name]["kind"]]
+    installation.api.delete(installation.path(kind, name))
 
 
 def live(installation: Installation) -> dict[str, dict[str, Any]]:

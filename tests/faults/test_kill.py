@@ -1,16 +1,34 @@
 """The command is killed in the middle of a sync, at any API call, and a normal run puts all right."""
 
 import random
+import shutil
 import signal
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from reconciler.sync.outcome import State
 from tests.faults.gateway import Fault, Gateway, Moment
-from tests.faults.rounds import Rounds
+from tests.faults.rounds import (
+    SEED,
+    Command,
+    Rounds,
+    check_deletes,
+    check_equal,
+    check_known,
+    commit,
+    everything,
+)
+from tests.fix_git import Repository
+from tests.fix_sync import Installation
+from tests.objects import text
+from tests.service.process import service, until
 
-SEED = 20261123
 KILLS = 30
+SERVICE_KILLS = 12
+SERVICE_CALLS = 90  # of a generation of 60 objects; it may need fewer where a kill has left less to do
 LIMIT = 180  # s; 60 on an idle machine
 
 
@@ -27,6 +45,79 @@ def test_killed_sync_is_put_right_by_the_next_one(rounds: Rounds) -> None:
         assert ended.code == -signal.SIGKILL or not ended.reached, ended
         killed += ended.code == -signal.SIGKILL
     assert killed > KILLS * 0.8, f"only {killed} of {KILLS} runs were killed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT)
+def test_killed_first_sync_is_put_right_by_the_next_one(
+    make_installation: Callable[..., Installation],
+    make_namespace: Callable[[], str],
+    repo: Repository,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+) -> None:
+    """Nothing is there yet: no key, no head, no shard, no object."""
+    draw = random.Random(SEED)
+    objects = everything()
+    repo.commit({"all.yaml": text(*objects.values())})
+    whole = make_installation(make_namespace())
+    code, said = Command(whole, gateway_kubeconfig).run()
+    assert code == 0, said
+    calls = gateway.count
+    assert calls > len(objects)
+    for at in sorted(draw.sample(range(1, calls + 1), KILLS)):
+        moment = draw.choice(list(Moment))
+        where = f"seed {SEED}, call {at} of {calls}, {moment.value}"
+        shutil.rmtree(whole.options.data_dir)
+        fresh = make_installation(make_namespace())
+        command = Command(fresh, gateway_kubeconfig)
+        gateway.arm(at, moment, partial(command.signal, signal.SIGKILL))
+        code, said = command.run()
+        reached = gateway.count >= at
+        gateway.settle()
+        gateway.disarm()
+        assert code == -signal.SIGKILL or not reached, f"{where}: {said}"
+        check_known(fresh, where)
+        with fresh.recorded() as requests:
+            report = fresh.sync()
+        assert report.state is State.SYNCED, f"{where}: {report}"
+        check_equal(fresh, objects, where)
+        check_deletes(requests, set(), where)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT)
+def test_killed_service_goes_on_where_it_was(
+    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path
+) -> None:
+    draw = random.Random(SEED)
+    installation.configure(prune_limit="100%", interval="1s")
+    kubeconfig = f"--kubeconfig={gateway_kubeconfig}"
+    reached = 0
+    for number in range(SERVICE_KILLS):
+        wanted = commit(installation, number)
+        synced = f"synced at {installation.repo.git('rev-parse', 'main')[:12]}"
+        at, moment = draw.randint(1, SERVICE_CALLS), draw.choice(list(Moment))
+        where = f"seed {SEED}, generation {number}, call {at}, {moment.value}"
+        with installation.recorded() as requests, service(installation, kubeconfig) as process:
+            gateway.arm(at, moment, partial(process.signal, signal.SIGKILL))
+            until(lambda: process.ended or synced in process.text, where, seconds=LIMIT)  # noqa: B023
+            reached += process.ended
+            process.signal(signal.SIGKILL)  # where it needed fewer calls
+            assert process.wait() == -signal.SIGKILL, f"{where}: {process.text}"
+            gateway.settle()
+            gateway.disarm()
+        check_known(installation, where)
+        check_deletes(requests, everything().keys() - wanted.keys(), where)
+    assert reached > SERVICE_KILLS / 2, f"only {reached} of {SERVICE_KILLS} were killed in the middle"
+    wanted = commit(installation, SERVICE_KILLS)
+    where = f"seed {SEED}, after all kills"
+    with installation.recorded() as requests, service(installation, kubeconfig) as process:
+        process.said(f"synced at {installation.repo.git('rev-parse', 'main')[:12]}", seconds=LIMIT)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    check_equal(installation, wanted, where)
+    check_deletes(requests, everything().keys() - wanted.keys(), where)
 
 
 @pytest.mark.slow

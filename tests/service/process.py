@@ -68,6 +68,10 @@ class ServiceProcess:
             with error:
                 return error.code, error.read().decode()
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
