@@ -134,10 +134,14 @@ class Walk:
             self._state[dependant] = _State.WAITING
             self._open += 1
         for dependant in freed:
-            cause = next((need for need in self._needs[dependant] if need in self._causes), None)
+            cause = next(filter(None, map(self._cause_of, self._needs[dependant])), None)
             if cause is not None and self._state[dependant] is _State.WAITING:
                 self._block(dependant, cause)
                 self._block_dependants(cause, of=dependant)
+
+    def _cause_of(self, need: ObjectRef) -> ObjectRef | None:
+        """What blocks those that need it: itself, or what it is still blocked by."""
+        return need if need in self._causes else self.blocked.get(need)
 
     def _block(self, ref: ObjectRef, cause: ObjectRef) -> None:
         self._state[ref] = _State.BAD

@@ -72,6 +72,9 @@ def play(walk: Walk, script: str) -> str:
             "abcd", ["c>a", "c>b", "d>c"], "a- b- a?", "ab . . .", "c<b d<b", id="named through the chain"
         ),
         pytest.param(
+            "abcd", ["d>a", "d>c", "c>b"], "a- b- a? a+", "ab . . . .", "c<b d<b", id="a reason further off"
+        ),
+        pytest.param(
             "abc", ["c>a", "c>b"], "a+ a? b+ a+", "ab . . . c", "", id="ready, then not, before all are"
         ),
         pytest.param("ab", ["b>a"], "a+ a? a-", "a b . .", "", id="what was started goes on"),
