@@ -221,10 +221,22 @@ _KEY: Final = 'set inventory_id to the one that is, or to "" to take over none'
 def _take(inventory: OldInventory, asking: Asking) -> Take | Hold:
     if inventory.imported_by not in ("", asking.by):
         return Hold(
-            f"inventory {inventory} was taken over by {inventory.imported_by}; remove the project from one "
-            f"of the two, or take the annotation {marks.IMPORTED_BY} off"
+            f"inventory {inventory} was taken over by {inventory.imported_by}; {_mend(inventory, asking)}"
         )
     return _malformed(inventory) if inventory.malformed else Take(inventory)
+
+
+def _mend(inventory: OldInventory, asking: Asking) -> str:
+    here, theirs = (by.partition("/") for by in (asking.by, inventory.imported_by))
+    if here[0] == theirs[0]:
+        return (
+            f'set inventory_id: "" to take over none; where this project was {theirs[2]} before, '
+            f"`reconciler delete-project {theirs[2]}` then hands its objects over"
+        )
+    return (
+        "remove the project from one of the two installations, "
+        f"or take the annotation {marks.IMPORTED_BY} off"
+    )
 
 
 def _malformed(inventory: OldInventory) -> Hold:

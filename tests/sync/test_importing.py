@@ -208,7 +208,15 @@ def summary(decision: Decision) -> str:
         ),
         pytest.param("", "ab", "", "p", "start", id="an unread project where nothing was left"),
         pytest.param(
-            "1-2=ab@i/other", "ab", "", "", "hold: .*taken over by i/other", id="another has taken it"
+            "1-2=ab@i/other",
+            "ab",
+            "",
+            "",
+            "hold: .*taken over by i/other; .*delete-project other",
+            id="another has taken it, or this one under another name",
+        ),
+        pytest.param(
+            "1-2=ab@j/other", "ab", "", "", "hold: .*taken over by j/other; remove", id="another installation"
         ),
         pytest.param("1-2=xy@i/other", "ab", "", "", "start", id="another has taken what is not ours"),
         pytest.param("1-2=a@i/other 1-3=b", "ab", "", "", "take 1-3", id="another has taken a part"),
