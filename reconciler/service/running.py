@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol
 
+from reconciler.config.models import ManifestProject
 from reconciler.config.source import readings
 from reconciler.config.state import Accepted, Nothing
 from reconciler.config.state import State as ConfigState
@@ -17,6 +18,7 @@ from reconciler.service.assembly import Assembled, assembled
 from reconciler.service.configlog import ConfigurationLog, first_of
 from reconciler.service.options import Options
 from reconciler.service.signals import stopping
+from reconciler.sync.awaiting import Awaited
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.fleet import Fleet
 from reconciler.sync.outcome import ProjectReport, State
@@ -80,6 +82,9 @@ class _CountedRuns:
 
     async def is_approved(self, project: str, plan_hash: str) -> bool:
         return await self._runner.is_approved(project, plan_hash)
+
+    async def await_change(self, project: ManifestProject, awaited: Awaited, told: set[str]) -> str:
+        return await self._runner.await_change(project, awaited, told)
 
 
 async def serve(options: Options, *, listening: Callable[[str], None] = lambda _address: None) -> None:

@@ -18,8 +18,9 @@ from reconciler.errors import ReconcilerError
 from reconciler.git.errors import GitError, MirrorDamaged
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Revision
+from reconciler.sync.awaiting import Awaited, awaited_of
 from reconciler.sync.backoff import Backoff
-from reconciler.sync.outcome import ProjectReport, State, left_alone
+from reconciler.sync.outcome import Outcome, ProjectReport, State, left_alone
 from reconciler.sync.pausing import Pause
 from reconciler.sync.run import Request
 from reconciler.sync.source import Source
@@ -32,6 +33,10 @@ HELD_AGAIN: Final = 30.0
 """s after which a project that is held as a whole is looked at again: what it waits for tells nobody."""
 RETRY_FIRST: Final = 10.0
 RETRY_CAP: Final = 300.0
+
+
+CHANGE_PAUSE: Final = 1.0
+"""s from the beginning of a run until what it waits for may begin the next one."""
 
 
 class Runs(Protocol):
@@ -47,6 +52,10 @@ class Runs(Protocol):
 
     async def is_approved(self, project: str, plan_hash: str) -> bool:
         """Whether a person has approved what is held."""
+        ...
+
+    async def await_change(self, project: ManifestProject, awaited: Awaited, told: set[str]) -> str:
+        """Wait until something that a failed project waits for comes true."""
         ...
 
 
@@ -89,6 +98,10 @@ class Keeper:
         self._backoff = Backoff(RETRY_FIRST, RETRY_CAP)
         self._due = 0.0
         self._asked = False
+        self._retrying = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._told: set[str] = set()
         self.began = 0.0
         """When the last run began, by the loop's clock."""
 
@@ -113,6 +126,7 @@ class Keeper:
                 "project %s: %s is at %s", self.project.id, revision.ref or "commit", revision.commit[:12]
             )
             self._revision = revision
+            self._told.clear()
             self._stop.set()
             self._due = 0.0
         elif self._done == revision:
@@ -156,6 +170,12 @@ class Keeper:
 
     async def keep(self) -> None:
         """Until `end`."""
+        try:
+            await self._keep()
+        finally:
+            await self._stop_listening()
+
+    async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         while not self._ending:
             self._wake.clear()
@@ -186,7 +206,9 @@ class Keeper:
         revision = self._revision
         if revision is None:
             return
+        await self._stop_listening()
         self._stop.clear()
+        self._retrying = False
         self._asked = False
         self.began = asyncio.get_running_loop().time()
         if self._ending:
@@ -198,8 +220,14 @@ class Keeper:
             report = await self._attempt(revision, refresh=periodic)
         finally:
             compare.cancel()
+            if self._retry:
+                self._retry.cancel()
+                self._retry = None
+            await self._stop_listening()
         self._done = revision
         if report.state is State.PROGRESSING:
+            if self._retrying:
+                self._backoff = self._backoff.failed()
             self._publish_source(report)
             return  # it was stopped: due again at once
         good = report.state in (State.SYNCED, State.HELD, State.SUSPENDED, State.PENDING)
@@ -211,7 +239,53 @@ class Keeper:
             pause = min(pause, report.due_in or pause)
             delay = pause if good else self._backoff.delay(random.random())  # noqa: S311
             self._due = now if self._asked else now + delay
+            if report.state is State.FAILED:
+                self._listen(awaited_of(report))
         self._publish_source(report)
+
+    def _waits(self, report: ProjectReport) -> None:
+        """
+        All is sent, and the run waits for objects to become ready, maybe for an hour.
+
+        What has failed must not wait as long: it is retried as if the run were over.
+        """
+        self._publish_source(report)
+        if self._retry or not any(its.outcome is Outcome.FAILED for its in report.objects):
+            return
+        delay = self._backoff.failed().delay(random.random())  # noqa: S311
+        self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
+        self._listen(awaited_of(report, running=True))
+
+    def _try_again(self) -> None:
+        self._retrying = True
+        self._stop.set()
+
+    # -- what a failed project waits for -------------------------------------------------
+
+    def _listen(self, awaited: Awaited) -> None:
+        if awaited and not self._ending:
+            self._listening = asyncio.create_task(self._hear(awaited))
+
+    async def _hear(self, awaited: Awaited) -> None:
+        try:
+            what = await self._runs.await_change(self.project, awaited, self._told)
+        except ReconcilerError as error:
+            log.debug("project %s: what it waits for cannot be watched: %s", self.project.id, error)
+            return
+        except Exception:
+            log.exception("project %s: defect in the service", self.project.id)
+            return
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(self.began + CHANGE_PAUSE - now)
+        log.info("project %s: retried, %s", self.project.id, what)
+        self._try_again()
+        self.wake()
+
+    async def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+            self._listening = None
 
     async def _attempt(self, revision: Revision, *, refresh: bool) -> ProjectReport:
         project = self.project
@@ -223,7 +297,7 @@ class Keeper:
             revision=revision,
             source=self._source,
             limits=self._limits,
-            waiting=self._publish_source,
+            waiting=self._waits,
             stop=self._stop,
         )
         idle = ""

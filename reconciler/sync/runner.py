@@ -15,7 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from reconciler.cluster.errors import Forbidden
+from reconciler.cluster.errors import DiscoveryIncomplete, Forbidden
+from reconciler.cluster.resource import Resource
 from reconciler.config.models import Configuration, ManifestProject
 from reconciler.git.errors import GitError
 from reconciler.manifests.identity import ObjectRef
@@ -23,6 +24,7 @@ from reconciler.manifests.manifest import ManifestSet, Scope
 from reconciler.sync import marks
 from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Kinds
+from reconciler.sync.awaiting import Awaited, Awaiting
 from reconciler.sync.errors import RecordsUnusable
 from reconciler.sync.others import OtherProjects, among
 from reconciler.sync.outcome import ProjectReport
@@ -56,6 +58,18 @@ class Runner:
         """Whether a person has approved what is held: one GET of the project's head."""
         records = await self._parts.records.of(project)
         return await self._parts.records.reread_approval(records) == plan_hash
+
+    async def await_change(self, project: ManifestProject, awaited: Awaited, told: set[str]) -> str:
+        """Wait until something that the project waits for comes true; see `Awaiting.change`."""
+        allowed = allowed_of(project, self._parts.cluster.reach)
+        who = await self._parts.identities.of(project.service_account, allowed)
+        return await Awaiting(who.cluster, who.readiness, find=self._find).change(awaited, told)
+
+    def _find(self, ref: ObjectRef) -> Resource | None:
+        try:
+            return self._kinds.discovery.preferred(ref.group, ref.kind) if self._kinds else None
+        except DiscoveryIncomplete:
+            return None
 
     def know(self, configuration: Configuration) -> None:
         """This configuration is in force."""
