@@ -29,6 +29,7 @@ from reconciler.sync.importing import (
     still_running,
 )
 from tests.agentk import key_of
+from tests.fuzzing import examples
 
 RBAC = "rbac.authorization.k8s.io"
 
@@ -102,6 +103,7 @@ def test_malformed_key_is_refused(key: str) -> None:
         parse_key(key)
 
 
+@examples(100)
 @given(st.text("abz_-.:AR\x00/", max_size=40))
 def test_key_is_a_reference_or_refused(key: str) -> None:
     try:
@@ -115,6 +117,7 @@ def test_key_is_a_reference_or_refused(key: str) -> None:
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,8}[a-z0-9])?", fullmatch=True)
 
 
+@examples(100)
 @given(names, names.map(lambda name: name.replace(".", ":")), st.sampled_from(["Role", "ClusterRoleBinding"]))
 def test_keys_of_agentk_are_read_back(namespace: str, name: str, kind: str) -> None:
     namespace = namespace.replace(".", "-")

@@ -163,6 +163,7 @@ def test_a_line_is_readable_and_read_back(record, line):
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
+@examples(100)
 @given(group=words, kind=words, namespace=st.just("") | words, name=words, uid=words, time=words)
 def test_no_text_breaks_a_line(group, kind, namespace, name, uid, time):
     group = group.replace("/", "")
@@ -208,6 +209,7 @@ def test_a_foreign_line_is_refused(line):
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
+@examples(100)
 @given(
     st.builds(
         Head,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.marks import applied_mark, field_manager, inventory_id, owner_of, render
+from tests.fuzzing import examples
 from tests.sync.pieces import ref
 
 PREFIX = len("reconciler:")
@@ -36,6 +37,7 @@ def test_field_manager(project, want):
     assert field_manager(project) == want
 
 
+@examples(100)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 def test_a_field_manager_is_never_longer_than_the_api_server_takes(project):
     assert len(field_manager(project).encode()) <= 128
