@@ -23,6 +23,7 @@ from reconciler.sync.status import StoredStatus
 LOOK = 0.25  # s between two looks at our own cluster; a dozen small requests each
 LOOK_FAR = 1.0  # s; a visitor's cluster has other things to do
 FIRST_LIMIT = 600.0  # s for the first sync; two on a local cluster, minutes where images are pulled
+PATIENCE = 3.0  # s that a change is held back until its records are whole
 PROBLEMS = 5  # objects of a project that are named when it is not well
 
 
@@ -38,7 +39,7 @@ async def run(target: Target, service: Service, repos: repositories.Repositories
         for its in observed.values():
             _print_problems(its.project, its.status)
         print(f"\n{suggestions.text(target, repos.projects['shop'], environment=os.environ)}\n", flush=True)
-        await _tell_changes(observer, target, service)
+        await tell_changes(observer, target, service)
 
 
 async def first_sync(
@@ -81,8 +82,10 @@ async def first_sync(
             await asyncio.sleep(_pause(target))
 
 
-async def _tell_changes(observer: Observer, target: Target, service: Service) -> None:
+async def tell_changes(observer: Observer, target: Target, service: Service) -> None:
+    """Print a line for each change of a project's records, without the moments in between."""
     known: dict[str, Recorded] = {}
+    changed: dict[str, float] = {}
     first = True
     complaint = _Complaint()
     while True:
@@ -93,12 +96,15 @@ async def _tell_changes(observer: Observer, target: Target, service: Service) ->
             complaint.about(error)
         else:
             complaint.is_over()
-            for project, now in recorded.items():
+            now = time.monotonic()
+            for project, its in recorded.items():
                 before = known.get(project)
-                if before is None or now.status != before.status:
-                    known[project] = now
+                if before is not None and before.status == its.status:
+                    changed.pop(project, None)
+                elif first or its.whole or now - changed.setdefault(project, now) > PATIENCE:
+                    known[project] = its
                     if not first:
-                        _print_change(project, before, now)
+                        _print_change(project, before, its)
             first = False
         await asyncio.sleep(_pause(target))
 

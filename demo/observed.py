@@ -19,8 +19,8 @@ from reconciler.cluster.resource import Resource
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.marks import INSTANCE_LABEL, PROJECT
 from reconciler.sync.outcome import State
-from reconciler.sync.records import Records
-from reconciler.sync.status import StoredStatus, read_status
+from reconciler.sync.records import ProjectRecords, Records
+from reconciler.sync.status import StoredStatus, parse_status, read_status
 
 Name = tuple[str, str, str]
 """Kind, namespace and name: enough for the examples."""
@@ -28,10 +28,15 @@ Name = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A project's records: its status, and the objects in its inventory."""
+    """
+    A project's records: its status, and the objects in its inventory.
+
+    `whole`: they speak of one moment. The status follows the inventory within a second.
+    """
 
     status: StoredStatus
     inventory: frozenset[ObjectRef]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +107,7 @@ class Observer:
     async def recorded(self) -> dict[str, Recorded]:
         """What is recorded of each project; one request. Raises ClusterError."""
         records = Records(self._cluster, namespace=self._records_namespace, instance=self._instance)
-        return {
-            its.project: Recorded(read_status(its.status, its.head), frozenset(its.inventory.records))
-            for its in await records.all()
-        }
+        return {its.project: _recorded(its) for its in await records.all()}
 
     async def _objects(self) -> dict[Name, Mapping[str, Any]]:
         found: dict[Name, Mapping[str, Any]] = {}
@@ -128,6 +130,15 @@ class Observer:
         if self._discovery is None or None in _found(self._discovery, kinds):
             self._discovery = await self._cluster.discover()
         return [resource for resource in _found(self._discovery, kinds) if resource is not None]
+
+
+def _recorded(its: ProjectRecords) -> Recorded:
+    own = parse_status(its.status)
+    inventory = frozenset(its.inventory.records)
+    whole = its.head is not None and own.state.value == its.head.state
+    if own.state is State.SYNCED:
+        whole = whole and own.counts.get("objects") == len(inventory)
+    return Recorded(read_status(its.status, its.head), inventory, whole)
 
 
 def _found(discovery: Discovery, kinds: Iterable[tuple[str, str, str]]) -> list[Resource | None]:

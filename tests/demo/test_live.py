@@ -1,4 +1,4 @@
-"""The first sync as the demo shows it, when the cluster cannot be looked at for a moment or for good."""
+"""What the demo shows of a first sync that cannot be looked at, and tells of changes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ import pytest
 from demo import live
 from demo.declared import Declared
 from demo.errors import DemoError
-from demo.observed import Observed
+from demo.observed import Observed, Recorded
 from demo.target import Target
 from reconciler.cluster.errors import ClusterError
+from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.status import parse_status
 
 COMMIT = "c" * 40
@@ -27,12 +28,16 @@ LOST = ClusterError(what="the connection was lost", where="GET /api", mend="it i
 
 
 class Runs:
-    """A service that goes on."""
+    """A service that goes on, for so many looks at it."""
 
     log = Path("service.log")
 
-    def ended(self) -> None:
-        return None
+    def __init__(self, *, looks: int = 1_000) -> None:
+        self._looks = looks
+
+    def ended(self) -> DemoError | None:
+        self._looks -= 1
+        return None if self._looks >= 0 else DemoError(what="all seen", where="here", mend="-")
 
 
 class Looks:
@@ -48,6 +53,16 @@ class Looks:
                 return {seen.project: seen}
             case error:
                 raise error
+
+
+class Records:
+    """An observer of records that are written down beforehand."""
+
+    def __init__(self, *records: Recorded) -> None:
+        self._records = iter(records)
+
+    async def recorded(self) -> dict[str, Recorded]:
+        return {"shop": next(self._records)}
 
 
 def first_sync(*looks: Observed | ClusterError) -> dict[str, Observed]:
@@ -76,3 +91,39 @@ def test_looks_that_never_succeed_end_the_demo(monkeypatch):
     monkeypatch.setattr(live, "FIRST_LIMIT", 0.0)
     with pytest.raises(DemoError, match=r"not over after 0 s.*service\.log"):
         first_sync(LOST)
+
+
+def recorded(state: str, *names: str, whole: bool = True) -> Recorded:
+    status = parse_status({"state": state, "counts": f"objects={len(names)} ready={len(names)} failed=0"})
+    return Recorded(status, frozenset(ObjectRef("", "ConfigMap", "shop", name) for name in names), whole)
+
+
+BETWEEN = recorded("failed", "a", "b", whole=False)
+
+
+@pytest.mark.parametrize(
+    ("records", "patience", "said"),
+    [
+        pytest.param([recorded("synced", "a")] * 3, 9, [], id="nothing happens"),
+        pytest.param(
+            [recorded("synced", "a", "b"), BETWEEN, recorded("synced", "a")],
+            9,
+            ["synced: 1 objects, 1 ready, 0 failed; pruned: ConfigMap shop/b"],
+            id="a moment between",
+        ),
+        pytest.param(
+            [recorded("synced", "a", "b"), BETWEEN, BETWEEN],
+            0,
+            ["failed: 2 objects, 2 ready, 0 failed"],
+            id="one that lasts",
+        ),
+        pytest.param([BETWEEN, recorded("synced", "a", "b")], 9, ["synced: 2 objects, 2 ready"], id="first"),
+    ],
+)
+def test_changes_are_told_without_the_moments_between(monkeypatch, capsys, records, patience, said):
+    monkeypatch.setattr(live, "PATIENCE", patience)
+    with pytest.raises(DemoError, match="all seen"):
+        asyncio.run(live.tell_changes(Records(*records), TARGET, Runs(looks=len(records))))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(said), lines
+    assert all(wanted in line for wanted, line in zip(said, lines, strict=True)), lines
