@@ -8,6 +8,7 @@ body raises. Our errors have one shape and one line; a bug stays a group with it
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from reconciler.errors import ReconcilerError
 
@@ -23,6 +24,15 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         if others is not None or expected is None:
             raise
         raise first_of(expected) from None
+
+
+async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
+    """End tasks, and return when they have; what they raise stays theirs."""
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,6 +7,8 @@ that kills or reconfigures the cluster starts one of its own with `localcluster.
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,36 @@ def control_plane(binaries: build.Binaries) -> Iterator[ControlPlane]:
 def api(control_plane: ControlPlane) -> Api:
     """A synchronous client with all rights, to prepare and to check."""
     return control_plane.api()
+
+
+LEASE_RIGHTS = {
+    "apiGroups": ["coordination.k8s.io"],
+    "resources": ["leases"],
+    "verbs": ["get", "list", "watch", "create", "update"],
+}
+"""What everybody needs who writes."""
+
+
+@pytest.fixture
+def grant(api: Api, control_plane: ControlPlane, namespace: str) -> Iterator[Callable[..., Path]]:
+    """Give the user `nobody` exactly these rules of RBAC in all namespaces; gives its kubeconfig."""
+    base, name = "/apis/rbac.authorization.k8s.io/v1", f"{namespace}-granted"
+    group = "rbac.authorization.k8s.io"
+
+    def give(*rules: dict[str, Any]) -> Path:
+        api.post(f"{base}/clusterroles", {"metadata": {"name": name}, "rules": rules})
+        binding = {
+            "metadata": {"name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "nobody"}],
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        }
+        api.post(f"{base}/clusterrolebindings", binding)
+        return control_plane.kubeconfig_for("nobody")
+
+    yield give
+    for kind in ("clusterrolebindings", "clusterroles"):
+        if api.exists(f"{base}/{kind}/{name}"):
+            api.delete(f"{base}/{kind}/{name}")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.objects import text
 
 USER_AGENT = "reconciler"
 WRITES = frozenset({"create", "update", "patch", "delete"})
-QUESTIONS = frozenset({"selfsubjectrulesreviews"})
+NOT_COUNTED = frozenset({"selfsubjectrulesreviews", "leases"})
 """Created, and answered, and kept by nobody."""
 PROJECT = "shop"
 
@@ -51,6 +51,11 @@ class Asked:
         return f"{self.verb} {self.resource}/{self.name}"
 
     @property
+    def is_renewal(self) -> bool:
+        """Of the lease: the one thing that a service writes at rest."""
+        return (self.verb, self.resource) == ("update", "leases")
+
+    @property
     def is_dry_run(self) -> bool:
         return "dryRun=All" in self.uri
 
@@ -63,7 +68,8 @@ class Requests:
 
     @property
     def writes(self) -> list[Asked]:
-        return [asked for asked in self.all if asked.verb in WRITES and asked.resource not in QUESTIONS]
+        """All that is changed but the lease, which every pass takes and a service renews."""
+        return [asked for asked in self.all if asked.verb in WRITES and asked.resource not in NOT_COUNTED]
 
     @property
     def of_objects(self) -> list[str]:
@@ -218,6 +224,12 @@ class Installation:
         records = [parse_line(line) for text in texts for line in text.splitlines()]
         return {record.ref: record for record in records}
 
+    def drop_lease(self) -> None:
+        """As if the time of a holder that was killed were over."""
+        path = self.path("coordination.k8s.io/v1/leases", marks.lease_name(self.namespace))
+        if self.api.exists(path):
+            self.api.delete(path)
+
     def recorded_names(self) -> set[str]:
         return {ref.name for ref in self.inventory()}
 
@@ -234,6 +246,11 @@ def _content(content: Any) -> str | bytes | None:
             return text(*content)
         case _:
             return text(content)
+
+
+def lease(installation: Installation) -> Any:
+    """The Lease of an installation."""
+    return installation.get("coordination.k8s.io/v1/leases", marks.lease_name(installation.namespace))
 
 
 def outcomes(report: ProjectReport) -> dict[str, str]:

@@ -67,6 +67,7 @@ def delete_project(
     Example: reconciler delete-project --config config.yaml my-group/old --approve 3f2c9ab04d1e
     """
     from reconciler.cli import keepview, render  # noqa: PLC0415
+    from reconciler.cli.text import aside  # noqa: PLC0415
     from reconciler.service.removing import delete_project as remove  # noqa: PLC0415
 
     collect_garbage()
@@ -79,6 +80,7 @@ def delete_project(
             approve=approve,
             service_account=service_account,
             timeout=timeout,
+            say=aside,
         )
     )
     if output is Output.JSON:
@@ -149,7 +151,7 @@ def restore(
     ] = False,
 ) -> None:
     """
-    Put the records and the key of a backup back. Stop the service before.
+    Put the records and the key of a backup back. A running service lets it have a turn.
 
     Objects are not touched: the next run compares each with its record, and deletes only what has
     the recorded uid and our mark. A file of another installation is refused, and so is one that was
@@ -161,10 +163,11 @@ def restore(
     Example: reconciler restore --instance prod prod.backup
     """
     from reconciler.cli import keepview  # noqa: PLC0415
+    from reconciler.cli.text import aside  # noqa: PLC0415
     from reconciler.service.saving import restore as put_back  # noqa: PLC0415
 
     collect_garbage()
-    for line in keepview.restored_lines(asyncio.run(put_back(options, file, force=force))):
+    for line in keepview.restored_lines(asyncio.run(put_back(options, file, force=force, say=aside))):
         typer.echo(line)
 
 

@@ -65,6 +65,7 @@ def sync(
     Example: reconciler sync --config config.yaml --timeout 300 my-group/apps
     """
     from reconciler.cli import render  # noqa: PLC0415
+    from reconciler.cli.text import aside  # noqa: PLC0415
     from reconciler.service.onepass import one_pass  # noqa: PLC0415
 
     collect_garbage()
@@ -79,6 +80,7 @@ def sync(
                 progress=watcher.object_changed,
                 started=watcher.started,
                 finished=watcher.finished,
+                say=aside,
             )
         )
     if output is Output.JSON:

@@ -28,6 +28,7 @@ from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.follow import Followed, Listed, follow
 from reconciler.cluster.kubeconfig import Access, find_access
 from reconciler.cluster.listing import Listing, Page
+from reconciler.cluster.permit import Permit
 from reconciler.cluster.reach import Reach
 from reconciler.cluster.replies import Doing
 from reconciler.cluster.requests import Requests
@@ -57,19 +58,24 @@ class Applied:
 
 @asynccontextmanager
 async def connect(
-    *, kubeconfig: Path | None = None, context: str | None = None, request_limit: float = REQUEST_LIMIT
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    request_limit: float = REQUEST_LIMIT,
+    permit: Permit | None = None,
 ) -> AsyncIterator["Cluster"]:
     """
     Open a client; nothing is sent yet, so an unreachable server shows with the first call.
 
     Configuration as kubectl finds it (kubeconfig.find_access). `request_limit` seconds bound
-    each single request. Raises KubeconfigInvalid, or Unauthorized from a credential plugin.
+    each single request, `permit` says until when writes may be sent (none: always). Raises
+    KubeconfigInvalid, or Unauthorized from a credential plugin.
     """
     access = find_access(kubeconfig=kubeconfig, context=context)
     transport = Transport(access, request_limit=request_limit)
     try:
         await transport.prepare()
-        yield Cluster(access, transport)
+        yield Cluster(access, transport, permit or Permit())
     finally:
         await transport.close()
 
@@ -77,12 +83,12 @@ async def connect(
 class Cluster:
     """One API server, one user."""
 
-    def __init__(self, access: Access, transport: Transport) -> None:
+    def __init__(self, access: Access, transport: Transport, permit: Permit) -> None:
         self.server = access.server
         self.namespace = access.namespace  # of the kubeconfig's context, or the pod's own
         self.requests = RequestCounter()
-        self._sender = Requests(transport, self.requests)
-        self._check: Check = lambda _verb, _resource, _namespace, _name: None
+        self._sender = Requests(transport, self.requests, permit)
+        self._check: Check = _allow
         self.reach = Reach()
 
     def acting_as(self, namespace: str, service_account: str) -> "Cluster":
@@ -122,6 +128,17 @@ class Cluster:
         """The same server; NotAllowed for all that lies outside of these namespaces. None: everything."""
         other = copy(self)
         other.reach = Reach(tuple(namespaces))
+        return other
+
+    def unfenced(self) -> "Cluster":
+        """
+        The same server for what neither a lease nor a pause may stop: the election itself.
+
+        It waits in no queue with others, which a server under load may close for half a minute.
+        """
+        other = copy(self)
+        other._sender = Requests(self._sender.transport, self.requests, Permit())
+        other._check = _allow
         return other
 
     def now(self) -> datetime:
@@ -453,6 +470,10 @@ class Cluster:
             content_type=content_type,
             body=body,
         )
+
+
+def _allow(_verb: str, _resource: Resource, _namespace: str, _name: str) -> None:
+    """Nothing is checked."""
 
 
 def _encode(body: bytes | Mapping[str, Any]) -> bytes:

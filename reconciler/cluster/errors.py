@@ -29,6 +29,7 @@ The type says what to do next:
     |- Unreachable          no answer; `maybe_written` says whether a write may have happened
     |  `- RequestTimeout    we gave up on the request; it may have been carried out
     |- DiscoveryIncomplete  the server could not say whether it knows a kind: unknown, not absent
+    |- NotLeader            another replica may write, this one may not (any more): nothing was sent
     |- ListExpired          paging outlived its snapshot twice; try again later
     |- WatchExpired         410: list again, then watch from there
     `- WatchLost            the stream broke or fell silent: list or resume
@@ -245,6 +246,17 @@ class DiscoveryIncomplete(ClusterError):
     """The kind's group could not be asked (aggregated API down): neither there nor absent."""
 
     reason = "DiscoveryIncomplete"
+    retry = True
+
+
+class NotLeader(ClusterError):
+    """
+    The lease of this process has run out, or runs out in a moment.
+
+    Not the fault of any object: the run ends as a stopped one does, and the next holder goes on.
+    """
+
+    reason = "NotLeader"
     retry = True
 
 

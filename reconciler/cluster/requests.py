@@ -17,6 +17,7 @@ import orjson
 from reconciler.cluster import errors, replies
 from reconciler.cluster.clock import ServerClock
 from reconciler.cluster.counter import RequestCounter
+from reconciler.cluster.permit import Permit
 from reconciler.cluster.replies import Doing
 from reconciler.cluster.throttle import Slot, Throttle
 from reconciler.cluster.transport import Answer, Request, Transport
@@ -43,12 +44,13 @@ _TOO_MANY, _UNAVAILABLE = 429, 503
 class Requests:
     """Sends requests to one API server and decodes what it answers."""
 
-    def __init__(self, transport: Transport, counter: RequestCounter) -> None:
+    def __init__(self, transport: Transport, counter: RequestCounter, permit: Permit) -> None:
         self.headers: Mapping[str, str] = {}
         """Sent with each request."""
         self.transport = transport
         self.counter = counter
         self.clock = ServerClock()
+        self.permit = permit
         self.writes = Throttle()
         self.reads = Throttle()
 
@@ -73,7 +75,16 @@ class Requests:
         headers = {**self.headers, "Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
-        request = Request(_METHODS[verb], path, doing, query or {}, headers, body, idempotent=verb == "apply")
+        request = Request(
+            _METHODS[verb],
+            path,
+            doing,
+            query or {},
+            headers,
+            body,
+            idempotent=verb == "apply",
+            check=self.permit.check if _changes(doing, query) else None,
+        )
         answer = await self._in_turn(request, verb, resource, check)
         if answer.status not in _OK:
             raise replies.from_status(
@@ -92,11 +103,19 @@ class Requests:
                 if check:
                     check()
                 self.counter.add(verb, resource)
-                answer = await self.transport.send(request)
+                answer = await self._answer(request)
                 self.clock.heard(answer.date)
                 _mark(slot, answer)
             if not slot.was_refused or loop.time() + (answer.retry_after or 0.0) >= give_up:
                 return answer
+
+    async def _answer(self, request: Request) -> Answer:
+        try:
+            return await self.transport.send(request)
+        except (asyncio.CancelledError, errors.Unreachable) as gone:
+            if request.check and (not isinstance(gone, errors.Unreachable) or gone.maybe_written):
+                self.permit.unanswered()
+            raise
 
     def _decode(self, answer: Answer, doing: Doing) -> dict[str, Any]:
         try:
@@ -110,6 +129,10 @@ class Requests:
                 mend="check that the address is a Kubernetes API server and not a proxy or login page",
             )
         return decoded
+
+
+def _changes(doing: Doing, query: Mapping[str, str] | None) -> bool:
+    return doing.write and not (query and "dryRun" in query)
 
 
 def _mark(slot: Slot, answer: Answer) -> None:

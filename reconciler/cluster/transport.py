@@ -1,5 +1,5 @@
 """
-One HTTP exchange with the API server: the only module of this layer that knows aiohttp.
+One HTTP exchange with the API server: with body.py the only module of this layer that knows aiohttp.
 
 Bytes go in and come out; it never decides about statuses (replies.py), turns (throttle.py)
 or paging (listing.py). No exception of aiohttp or ssl leaves it. TLS is verified with the
@@ -7,11 +7,10 @@ cluster's CA; redirects are never followed, since they would carry the token els
 """
 
 import asyncio
-import io
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import aiohttp
 import yarl
 
 from reconciler.cluster import errors
+from reconciler.cluster.body import Body
 from reconciler.cluster.kubeconfig import Access
 from reconciler.cluster.login import Login, PluginLogin, login_for
 from reconciler.cluster.proxy import proxy_for
@@ -67,6 +67,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes | None = field(default=None, repr=False)
     idempotent: bool = False
+    check: Callable[[], None] | None = None
+    """Of a write: called when it is about to leave, each time; what it raises keeps it from leaving."""
 
 
 class Transport:
@@ -122,15 +124,21 @@ class Transport:
             raise _maybe_written(lost, request.doing) from exc
 
     async def _exchange(self, request: Request) -> Answer:
-        async with self._requests.request(
-            request.method,
-            self._url(request.path, request.query),
-            data=_payload(request.body),
-            timeout=self._limit,
-            **await self._arguments(request.headers),
-        ) as reply:
-            date = reply.headers.get("Date", "")
-            return Answer(reply.status, await _read(reply, request.doing), _retry_after(reply), date)
+        data = _payload(request)
+        try:
+            async with self._requests.request(
+                request.method,
+                self._url(request.path, request.query),
+                data=data,
+                timeout=self._limit,
+                **await self._arguments(request.headers),
+            ) as reply:
+                date = reply.headers.get("Date", "")
+                return Answer(reply.status, await _read(reply, request.doing), _retry_after(reply), date)
+        except aiohttp.ClientError:
+            if isinstance(data, Body) and data.refused is not None:
+                raise data.refused from None
+            raise
 
     @asynccontextmanager
     async def stream(
@@ -249,9 +257,12 @@ def _maybe_written(error: errors.ClusterError, doing: Doing) -> errors.ClusterEr
     return error
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    # aiohttp sends large bodies in pieces only from a file.
-    return io.BytesIO(body) if body is not None and len(body) > 2**20 else body
+def _payload(request: Request) -> Body | None:
+    return Body(request.body, request.check or _always) if request.body is not None else None
+
+
+def _always() -> None:
+    """Nothing keeps it from leaving."""
 
 
 async def _read(reply: aiohttp.ClientResponse, doing: Doing) -> bytes:

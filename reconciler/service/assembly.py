@@ -9,12 +9,13 @@ import asyncio
 import errno
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from reconciler.cluster.client import Cluster, connect
+from reconciler.cluster.permit import Permit
 from reconciler.config.models import ConfigProject
 from reconciler.config.source import ConfigSource, Reading
 from reconciler.config.state import State as ConfigState
@@ -22,6 +23,7 @@ from reconciler.config.state import advance
 from reconciler.git.refs import RefSpec
 from reconciler.manifests.cache import DecodeCache
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.service.turn import Hear, Say, Turn, nothing_heard, nothing_said, turn
 from reconciler.sync.claims import Claims
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.identities import Identities
@@ -101,6 +103,7 @@ class Assembled:
 
     options: Options
     cluster: Cluster
+    permit: Permit
     repositories: Repositories
     records: Records
     runner: Runner
@@ -114,6 +117,26 @@ class Assembled:
         return advance(
             before, reading, config_project=self.config_project, allow_local=self.options.allow_local
         )
+
+    def turn(
+        self, *, stop: asyncio.Event, insist: bool, say: Say = nothing_said, heard: Hear = nothing_heard
+    ) -> AbstractAsyncContextManager[Turn]:
+        """A turn to write, for what is no service; see turn.py."""
+        return turn(
+            self.cluster,
+            self.permit,
+            self.options,
+            self.records,
+            stop=stop,
+            insist=insist,
+            say=say,
+            heard=heard,
+        )
+
+    def unfenced_records(self) -> Records:
+        """For what a person may put beside the records while another process leads."""
+        namespace = records_namespace(self.options)
+        return Records(self.cluster.unfenced(), namespace=namespace, instance=self.options.instance_name)
 
 
 def quiet(_project: str, _report: ObjectReport) -> None:
@@ -147,9 +170,10 @@ async def assembled(
 ) -> AsyncIterator[Assembled]:
     """Build the parts, without a `configured` source if told so; nothing is sent to any server yet."""
     namespace = records_namespace(options)
+    permit = Permit()
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
-            connect(kubeconfig=options.kubeconfig, context=options.context)
+            connect(kubeconfig=options.kubeconfig, context=options.context, permit=permit)
         )
         _make_directory(options.data_dir)
         cache = stack.enter_context(closing(DecodeCache(options.data_dir / "decoded.sqlite3")))
@@ -189,6 +213,7 @@ async def assembled(
         yield Assembled(
             options=options,
             cluster=cluster,
+            permit=permit,
             repositories=repositories,
             records=records,
             runner=Runner(parts),

@@ -4,7 +4,7 @@ Every project once, in the order of their dependencies: `reconciler sync`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from reconciler.git.mirror import Revision
 from reconciler.service.assembly import Assembled, assembled, quiet
 from reconciler.service.options import ConfigUnusable, Options, OptionsInvalid
 from reconciler.service.signals import stopping
+from reconciler.service.turn import Say, nothing_said
+from reconciler.sync.asking import Asking
 from reconciler.sync.errors import SyncError
 from reconciler.sync.fleet import why_blocked
 from reconciler.sync.keeper import why_idle
@@ -61,12 +63,14 @@ async def one_pass(
     progress: Progress = quiet,
     started: Callable[[Configuration], None] = lambda _configuration: None,
     finished: Callable[[ProjectReport], None] = lambda _report: None,
+    say: Say = nothing_said,
 ) -> PassResult:
     """
     Every project (or those of `only`) once, in the order of their dependencies.
 
-    `timeout` in seconds ends the waiting, never a write. Raises ReconcilerError where the
-    configuration or the cluster cannot be used at all.
+    `timeout` in seconds ends the waiting, never a write. `say` is told what is waited for before
+    anything can begin. Raises ReconcilerError where the configuration, the lease or the cluster
+    cannot be used at all.
     """
     async with assembled(options, progress=progress) as parts:
         configuration = await read_configuration(parts)
@@ -76,9 +80,22 @@ async def one_pass(
         stop = asyncio.Event()
         with stopping(stop, timeout=timeout):
             single = _SinglePass(parts, configuration, wait=wait, stop=stop, finished=finished)
-            reports = await single.run(projects)
+            paused = await single.is_paused()
+            writing = [] if paused else [p for p in projects if p.dry_run_strategy == "none"]
+            if writing:
+                asking = Asking(writing, parts.unfenced_records(), wait=wait, finished=finished)
+                async with parts.turn(stop=stop, insist=False, say=say, heard=asking.hear_lease) as its:
+                    if its.served:
+                        async with hearing(parts.pause, at_once=True):
+                            await its.while_served(asking.run(its.leader))
+                    if not its.ours:
+                        single.know(asking.unanswered() if its.served else map(_not_begun, writing))
+                    single.know(asking.reports.values())
+                    await single.run(projects, record=its.ours)
+            else:
+                await single.run(projects, record=False)
         return PassResult(
-            reports=reports,
+            reports=single.reports(projects),
             requests=parts.cluster.requests.as_json(),
             unusable=single.unusable,
         )
@@ -95,6 +112,11 @@ def chosen(configuration: Configuration, only: Sequence[str]) -> tuple[ManifestP
                 mend=f"it has {', '.join(sorted(known)) or 'none'}",
             )
     return tuple(p for p in configuration.projects if not only or p.id in only)
+
+
+def _not_begun(project: ManifestProject) -> ProjectReport:
+    reason = "stopped while another process held the lease; nothing was looked at"
+    return ProjectReport(project=project.id, state=State.PENDING, reason=reason)
 
 
 class _SinglePass:
@@ -119,18 +141,38 @@ class _SinglePass:
         self._ended: dict[str, asyncio.Event] = {}
         self.unusable = False
 
-    async def run(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
-        self._chosen = {project.id for project in projects}
-        self._ended = {project.id: asyncio.Event() for project in projects}
+    def know(self, reports: Iterable[ProjectReport]) -> None:
+        """What was found in another way; these projects are not run here."""
+        for report in reports:
+            self._reports[report.project] = report
+            self.unusable = self.unusable or report.unusable
+
+    def reports(self, projects: Sequence[ManifestProject]) -> tuple[ProjectReport, ...]:
+        """All of them, in this order."""
+        return tuple(self._reports[project.id] for project in projects)
+
+    async def is_paused(self) -> bool:
+        """Whether nothing may be written; if that changes later, the pass is stopped."""
         self._pause.configure(paused=self._configuration.paused)
+        try:
+            await self._pause.know()
+        except ReconcilerError as error:
+            log.debug("the runs will meet this again, and report it: %s", error)
         self._pause.on_change = self._stop.set
-        revisions, _, _ = await asyncio.gather(
-            self._parts.repositories.look_for(projects), self._prepare(projects), self._look_for_pause()
+        return bool(self._pause.reason)
+
+    async def run(self, chosen: Sequence[ManifestProject], *, record: bool) -> None:
+        """Each once that is not known yet; with `record` their status is written."""
+        self._chosen = {project.id for project in chosen}
+        projects = [project for project in chosen if project.id not in self._reports]
+        self._ended = {project.id: asyncio.Event() for project in projects}
+        revisions, _ = await asyncio.gather(
+            self._parts.repositories.look_for(projects), self._prepare(projects)
         )
         async with hearing(self._pause):
             await self._rounds(projects, revisions)
-        await self._statuses.flush()
-        return tuple(self._reports[project.id] for project in projects)
+        if record:
+            await self._statuses.flush()
 
     async def _rounds(
         self, projects: Sequence[ManifestProject], revisions: Mapping[str, Revision | GitError]
@@ -171,12 +213,6 @@ class _SinglePass:
         try:
             if projects:
                 await self._parts.runner.prepare(write=writing)
-        except ReconcilerError as error:
-            log.debug("the runs will meet this again, and report it: %s", error)
-
-    async def _look_for_pause(self) -> None:
-        try:
-            await self._pause.know()
         except ReconcilerError as error:
             log.debug("the runs will meet this again, and report it: %s", error)
 

@@ -18,6 +18,7 @@ from reconciler.service.onepass import read_configuration
 from reconciler.service.options import Options, OptionsInvalid
 from reconciler.service.reading import check_approval, no_records
 from reconciler.service.signals import stopping
+from reconciler.service.turn import Say, no_turn, nothing_said
 from reconciler.sync.outcome import Held, ProjectReport
 from reconciler.sync.records import ProjectRecords
 from reconciler.sync.run import Progress, Request
@@ -42,6 +43,7 @@ async def delete_project(
     service_account: str | None = None,
     timeout: float | None = None,
     progress: Progress = quiet,
+    say: Say = nothing_said,
 ) -> Removal:
     """
     Prune the project's inventory, as far as its guard lets it, and then delete its records.
@@ -60,7 +62,10 @@ async def delete_project(
         with stopping(stop, timeout=timeout):
             wanted = ManifestProject(id=project, url="", inventory_id="", service_account=service_account)
             removing = _Removing(parts, wanted, configuration, stop)
-            return await removing.carry_out(approve)
+            async with parts.turn(stop=stop, insist=True, say=say) as its:
+                if not its.ours:
+                    raise no_turn("delete-project")
+                return await removing.carry_out(approve)
 
 
 class _Removing:

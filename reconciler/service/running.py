@@ -4,12 +4,14 @@ The service: one task group, until a signal; then 20 s to finish or cleanly aban
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Final, Protocol
 
 from reconciler.config.models import ManifestProject
-from reconciler.config.source import readings
+from reconciler.config.source import Reading, readings
 from reconciler.config.state import Accepted, Nothing
 from reconciler.config.state import State as ConfigState
 from reconciler.errors import ReconcilerError
@@ -18,14 +20,18 @@ from reconciler.service.assembly import Assembled, assembled
 from reconciler.service.configlog import ConfigurationLog, first_of
 from reconciler.service.options import Options
 from reconciler.service.signals import stopping
+from reconciler.service.term import Term
+from reconciler.service.turn import leader_of
+from reconciler.sync import marks
 from reconciler.sync.awaiting import Awaited
+from reconciler.sync.backoff import Backoff
 from reconciler.sync.credentials import ClusterCredentials
-from reconciler.sync.fleet import Fleet
-from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.lease import Claim, Role
+from reconciler.sync.outcome import ProjectReport
 from reconciler.sync.passing import Timings
 from reconciler.sync.run import Request
 from reconciler.sync.runner import Runner
-from reconciler.sync.statuswriter import StatusWriter
+from reconciler.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +39,7 @@ CONFIG_INTERVAL: Final = 20.0
 """s between two looks at the configuration; a local file's change is noticed at once anyway."""
 UPKEEP_AT: Final = "03:17"
 UPKEEP_LOOK: Final = 60.0  # s between two looks at the clock
-LAST_WORDS: Final = 3.0  # s for the last status at the end
+LEASE_RETRY_CAP: Final = 15.0  # s between two tries to take part in the election
 
 
 class Observer(Timings, Protocol):
@@ -102,6 +108,7 @@ async def serve(options: Options, *, listening: Callable[[str], None] = lambda _
     async with assembled(options, timings=metrics) as parts:
         metrics.count_requests(parts.cluster.requests)
         service = Service(parts, metrics)
+        metrics.show_leading(service.leads)
         with stopping(stop):
             async with serving(
                 options.listen, alive=service.alive, ready=service.ready, metrics=metrics
@@ -116,19 +123,27 @@ class Service:
     def __init__(self, parts: Assembled, observer: Observer) -> None:
         self._parts = parts
         self._observer = observer
-        self._statuses = StatusWriter(parts.records, parts.pause)
         self._state: ConfigState = Nothing()
         self._said = ConfigurationLog()
         self._given_level = logging.getLogger("reconciler").getEffectiveLevel()
         self._tasks: list[asyncio.Task[None]] = []
-        self._fleet = Fleet(
-            runs=_CountedRuns(parts.runner, parts.repositories.credentials, observer),
-            repositories=parts.repositories,
-            pause=parts.pause,
-            tasks=parts.tasks,
-            observer=self._observe,
-            polled=observer.observe_poll,
+        self._leader = leader_of(
+            parts.cluster,
+            parts.permit,
+            parts.options,
+            Role.SERVICE,
+            waiting=_log_waiting,
+            heard=self._hear_lease,
         )
+        self._turn_for = asyncio.Event()
+        self._notes: Mapping[str, str] = {}
+        self._last: Reading | None = None
+        self._reading = asyncio.Lock()
+        self._trouble = "the lease was not looked for yet"
+        self._term: Term | None = None
+        self._working: asyncio.Task[None] | None = None
+        # A file costs nothing to follow, and a replica that cannot read it should say so before it leads.
+        self._follows_always = parts.options.config is not None
 
     def alive(self) -> str | None:
         """Why the process should be restarted; None while all of its tasks run."""
@@ -136,73 +151,135 @@ class Service:
         return f"{dead[0]} has ended" if dead else None
 
     def ready(self) -> str | None:
-        """Why no work can be done; None when a configuration is in force."""
-        return None if self._state.ready else "; ".join(first_of(self._state.problems))
+        """Why no work can be done, or could not be if this replica led; None while all is well."""
+        if not self._leader.leads and self._leader.holder is None:
+            return self._trouble
+        if self._state.ready or not (self._leader.leads or self._follows_always):
+            return None
+        return "; ".join(first_of(self._state.problems))
 
-    def _observe(self, report: ProjectReport) -> None:
-        self._observer.observe(report)
-        self._statuses.note(report)
+    def leads(self) -> bool:
+        """Whether this replica holds the lease."""
+        return self._leader.leads
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         group = self._parts.tasks
         self._tasks = [
-            group.create_task(self._follow_configuration(), name="configuration"),
-            group.create_task(self._statuses.run(), name="status"),
+            group.create_task(self._lead(), name="leadership"),
             group.create_task(self._upkeep(), name="upkeep"),
         ]
+        if self._follows_always:
+            self._tasks.append(group.create_task(self._follow_configuration(), name="configuration"))
         await stop.wait()
         log.info("stopping")
-        for task in self._tasks[:1]:
-            task.cancel()
-        await self._fleet.close()
-        await self._flush_statuses()
-        for task in self._tasks:
-            task.cancel()
+        leading, *others = self._tasks
+        await cancel(*others)
+        if self._term is not None:
+            # The lease is renewed until nothing is written any more.
+            await cancel(self._working)
+            await self._term.close(leads=self._leader.leads)
+        await cancel(leading)
+        await self._leader.release()
         log.info("stopped")
 
-    async def _flush_statuses(self) -> None:
+    # -- leading -----------------------------------------------------------------------
+
+    async def _lead(self) -> None:
+        """One term after the other; standing by in between."""
+        while True:
+            await self._gain()
+            self._turn_for.clear()
+            self._term = Term(
+                self._parts,
+                runs=_CountedRuns(self._parts.runner, self._parts.repositories.credentials, self._observer),
+                observe=self._observer.observe,
+                polled=self._observer.observe_poll,
+                reread=self._reread,
+                taken_on=partial(self._leader.note, marks.HANDLED),
+            )
+            self._term.requests.lease(self._notes)
+            self._working = self._parts.tasks.create_task(self._work(self._term), name="work")
+            await self._hold()
+            self._term = None
+            self._observer.retain([])
+
+    async def _hold(self) -> None:
+        """Until the lease is lost, or another process is to have a turn; then the term is over."""
+        holding = asyncio.create_task(self._leader.hold())
+        asked = asyncio.create_task(self._turn_for.wait())
         try:
-            async with asyncio.timeout(LAST_WORDS):
-                await self._statuses.flush()
-        except TimeoutError:
-            log.warning("the last status was not written in time; the next start writes it")
+            await asyncio.wait([holding, asked], return_when=asyncio.FIRST_COMPLETED)
+            await cancel(self._working)
+            if self._term is not None:
+                await self._term.close(leads=self._leader.leads)
+        finally:
+            await cancel(holding, asked)
+        await self._leader.release()
+
+    async def _gain(self) -> None:
+        backoff = Backoff(1.0, LEASE_RETRY_CAP)
+        while True:
+            try:
+                await self._leader.gain()
+            except ReconcilerError as error:
+                log.warning("%s", error)
+                self._trouble = str(error)
+                backoff = backoff.failed()
+                await asyncio.sleep(backoff.delay(random.random()))  # noqa: S311
+            else:
+                return
+
+    async def _work(self, term: Term) -> None:
+        await term.begin()
+        if not self._follows_always:
+            await self._follow_configuration()
+        elif self._state.configuration is not None:
+            await term.configure(self._state.configuration)
+
+    def _hear_lease(self, notes: Mapping[str, str]) -> None:
+        self._notes = notes
+        if self._term is not None:
+            self._term.requests.lease(notes)
+        if self._leader.leads and (who := notes.get(marks.TURN_FOR)):
+            log.info("%s is to have a turn: this replica stops writing, and lets the lease go", who)
+            self._turn_for.set()
+
+    # -- configuration -----------------------------------------------------------------
 
     async def _follow_configuration(self) -> None:
         newly = readings(self._parts.source, interval=CONFIG_INTERVAL)
         async with self._said.repeating(), aclosing(newly) as newest:
             async for reading in newest:
-                before = self._state
-                # A file full of mistakes takes half a second to explain.
-                self._state = await asyncio.to_thread(self._parts.advance, before, reading)
-                self._said.tell(self._state)
-                self._observer.observe_configuration(isinstance(self._state, Accepted))
-                if isinstance(self._state, Accepted):
-                    self._set_log_level(_LEVELS[self._state.configuration.log_level])
-                    self._parts.runner.know(self._state.configuration)
-                    await self._fleet.configure(self._state.configuration)
-                    await self._retain([p.id for p in self._state.configuration.projects])
+                async with self._reading:
+                    await self._take(reading)
 
-    async def _retain(self, projects: Sequence[str]) -> None:
-        """Let go of projects that left the configuration; their status says so, their objects stay."""
-        self._observer.retain(projects)
-        self._parts.runner.retain(projects)
-        try:
-            recorded = await self._parts.records.all()
-        except ReconcilerError as error:
-            log.warning("which projects have left the configuration cannot be read: %s", error)
+    async def _reread(self) -> None:
+        """Look at the source now: a person waits for what it holds."""
+        async with self._reading:
+            await self._take(await self._parts.source.read())
+
+    async def _take(self, reading: Reading) -> None:
+        if reading == self._last and self._term is not None and self._term.configured:
             return
-        for its in recorded:
-            if its.project and its.project not in projects:
-                self._statuses.note(
-                    ProjectReport(
-                        project=its.project,
-                        state=State.UNKNOWN,
-                        reason="is not in the configuration; its objects stay as they are",
-                        commit=its.head.commit if its.head else "",
-                        ref=its.head.ref if its.head else "",
-                    )
-                )
+        before = self._state
+        # A file full of mistakes takes half a second to explain.
+        self._state = await asyncio.to_thread(self._parts.advance, before, reading)
+        if reading != self._last:
+            self._said.tell(self._state)
+            self._observer.observe_configuration(isinstance(self._state, Accepted))
+        self._last = reading
+        await self._take_in(self._state)
+
+    async def _take_in(self, state: ConfigState) -> None:
+        if state.configuration is None:
+            return
+        if isinstance(state, Accepted):
+            self._set_log_level(_LEVELS[state.configuration.log_level])
+        # A term that has just begun takes the last good one too.
+        if self._term is not None and (isinstance(state, Accepted) or not self._term.configured):
+            await self._term.configure(state.configuration)
+            self._observer.retain([project.id for project in state.configuration.projects])
 
     def _set_log_level(self, configured: int) -> None:
         # The more talkative of the two: whoever asked for debug on the command line wants it.
@@ -221,7 +298,7 @@ class Service:
             if due.is_set():
                 due.clear()
                 try:
-                    await self._parts.repositories.upkeep(self._fleet.in_use())
+                    await self._parts.repositories.upkeep(self._term.in_use() if self._term else {})
                 except GitError as error:
                     log.warning("upkeep of the mirrors: %s", error)
 
@@ -232,3 +309,7 @@ _LEVELS: Final = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+def _log_waiting(holder: Claim) -> None:
+    log.info("standing by: %s holds the lease", holder.holder)

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.cluster.client import Cluster, connect
+from reconciler.cluster.permit import Permit
 from reconciler.errors import ReconcilerError
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
-from reconciler.service.signals import interruptible
+from reconciler.service.signals import interruptible, stopping
+from reconciler.service.turn import Say, no_turn, nothing_said, turn
 from reconciler.sync import backup as files
 from reconciler.sync.backup import Backup, Kept
 from reconciler.sync.records import Records
@@ -59,13 +61,19 @@ async def save(options: Options, path: Path, *, force: bool) -> Saved:
     return Saved(projects=projects, has_key=bool(backup.key))
 
 
-async def restore(options: Options, path: Path, *, force: bool) -> Restored:
+async def restore(options: Options, path: Path, *, force: bool, say: Say = nothing_said) -> Restored:
     """Put a backup back; records that are there and differ are only replaced with `force`."""
     where = "standard input" if path == STREAM else str(path)
     text = sys.stdin.buffer.read(files.LIMIT + 1) if path == STREAM else _content(path)
     backup = files.parse(text, where=where)
-    async with connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
-        return await _saving(options, cluster).restore(backup, where=where, force=force)
+    stop, permit = asyncio.Event(), Permit()
+    async with connect(kubeconfig=options.kubeconfig, context=options.context, permit=permit) as cluster:
+        records = _records(options, cluster)
+        with stopping(stop):
+            async with turn(cluster, permit, options, records, stop=stop, insist=True, say=say) as its:
+                if not its.ours:
+                    raise no_turn("restore")
+                return await _saving(options, cluster).restore(backup, where=where, force=force)
 
 
 async def _read(options: Options) -> tuple[Backup, tuple[Kept, ...]]:
@@ -73,10 +81,13 @@ async def _read(options: Options) -> tuple[Backup, tuple[Kept, ...]]:
         return await _saving(options, cluster).backup()
 
 
+def _records(options: Options, cluster: Cluster) -> Records:
+    return Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
+
+
 def _saving(options: Options, cluster: Cluster) -> Saving:
     namespace, instance = records_namespace(options), options.instance_name
-    records = Records(cluster, namespace=namespace, instance=instance)
-    return Saving(cluster, records, namespace=namespace, instance=instance)
+    return Saving(cluster, _records(options, cluster), namespace=namespace, instance=instance)
 
 
 def _check_target(path: Path, *, force: bool) -> None:

@@ -8,6 +8,7 @@ Errors of `sync`.
     │   ├── RecordsExist    a backup would replace others
     │   └── BackupUnusable  a file that is no backup of these records
     ├── IdentityUnusable    nobody to act as: this run does nothing
+    ├── LeaseUnusable       the Lease that keeps two writers apart cannot be had: nothing is written
     └── NotApproved         an approval that does not fit what is held
 """
 
@@ -40,6 +41,10 @@ class BackupUnusable(RecordsUnusable):
 
 class IdentityUnusable(SyncError):
     """The ServiceAccount that a project is to be applied as does not exist."""
+
+
+class LeaseUnusable(SyncError):
+    """The Lease may not be read or written, or what is in its place is not one."""
 
 
 class NotApproved(SyncError):

@@ -61,6 +61,7 @@ class Fleet:
         self._kept: dict[str, _Kept] = {}
         self._pollers: dict[Place, asyncio.Task[None]] = {}
         self._pokes: dict[Place, asyncio.Event] = {}
+        self._requests: dict[str, str] = {}
         self._published: dict[str, float] = {}
         self.reports: dict[str, ProjectReport] = {}
 
@@ -140,6 +141,17 @@ class Fleet:
                 commits.setdefault(kept.keeper.project.url, set()).add(kept.keeper.revision.commit)
         return commits
 
+    # -- requests ----------------------------------------------------------------------
+
+    def request(self, project: str, requests: str) -> bool:
+        """Look at git at once, then make a run that answers these; False where the project does not run."""
+        kept = self._kept.get(project)
+        if kept is None:
+            return False
+        self._requests[project] = requests
+        self._pokes[place_of(kept.keeper.project)].set()
+        return True
+
     # -- reports -----------------------------------------------------------------------
 
     def _publish(self, report: ProjectReport) -> None:
@@ -214,6 +226,8 @@ class Fleet:
         """One poll; returns whether anything failed."""
         keepers = self._following(place)
         known = {k.project.ref: k.revision for k in keepers if k.revision is not None}
+        # What comes while git is being looked at may be about something newer.
+        asked = {k: self._requests.pop(k.project.id) for k in keepers if k.project.id in self._requests}
         found = await self._repositories.look(place, [k.project.ref for k in keepers], known)
         failed = False
         for keeper in keepers:
@@ -223,6 +237,8 @@ class Fleet:
                 case error:
                     failed = True
                     keeper.source_failed(error)
+            if keeper in asked:
+                keeper.answer(asked[keeper])
         return failed
 
 

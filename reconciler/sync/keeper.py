@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
+from reconciler.cluster.errors import NotLeader
 from reconciler.config.models import ManifestProject
 from reconciler.errors import ReconcilerError
 from reconciler.git.errors import GitError, MirrorDamaged
@@ -102,6 +103,8 @@ class Keeper:
         self._retry: asyncio.TimerHandle | None = None
         self._listening: asyncio.Task[None] | None = None
         self._told: set[str] = set()
+        self._requests = ""
+        self._answering = ""
         self.began = 0.0
         """When the last run began, by the loop's clock."""
 
@@ -132,6 +135,16 @@ class Keeper:
         elif self._done == revision:
             self._publish_source(self.latest)
         self._wake.set()
+
+    def answer(self, requests: str) -> None:
+        """Make a run for these requests, whatever else is known: git was looked at since they came."""
+        self._requests = requests
+        if self._source_error is not None:
+            self._answering = requests
+            self._publish_source(self.latest)
+            return
+        self._stop.set()  # what waits for objects since before would answer too late
+        self.wake()
 
     def source_failed(self, error: GitError) -> None:
         """The repository could not be read; the last good revision stays in force."""
@@ -210,6 +223,7 @@ class Keeper:
         self._stop.clear()
         self._retrying = False
         self._asked = False
+        self._answering = self._requests
         self.began = asyncio.get_running_loop().time()
         if self._ending:
             return
@@ -311,6 +325,9 @@ class Keeper:
             report = await self._runs.run(request.looking() if idle else request)
             if idle:
                 report = left_alone(report, idle, recorded=not self._pause.reason)
+        except NotLeader as error:
+            log.info("project %s: stopped: %s", project.id, error)
+            return replace(said, state=State.UNKNOWN, reason=str(error), recorded=False)
         except ReconcilerError as error:
             self._unreadable = isinstance(error, MirrorDamaged)
             if self._pause.reason and not idle:
@@ -330,6 +347,7 @@ class Keeper:
 
     def _publish_source(self, report: ProjectReport) -> None:
         self.latest = report
+        report = replace(report, answers=self._answering)
         if self._source_error is None:
             self._publish(report)
             return
@@ -337,7 +355,8 @@ class Keeper:
         if self._revision is not None:
             text = f"still at {self._revision.commit[:12]}; {text}"
         reason = "; ".join(part for part in (text, report.reason) if part)
-        self._publish(replace(report, reason=reason, recorded=report.recorded or not report.commit))
+        recorded = report.recorded or not report.commit
+        self._publish(replace(report, reason=reason, recorded=recorded, unusable=True))
 
 
 def why_idle(project: ManifestProject, pause: Pause) -> str:

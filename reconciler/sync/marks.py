@@ -33,6 +33,15 @@ PART_LABEL: Final = "reconciler.dev/records-part"
 APPROVED: Final = "reconciler.dev/approved-plan"
 OWNER: Final = "reconciler.dev/owner"
 """On our own records: what their objects' owner annotation says, where that is not the head's name."""
+ASKED: Final = "reconciler.dev/requested-at"
+"""On a head, or on the Lease: the requests of persons for a run (asked.py)."""
+HANDLED: Final = "reconciler.dev/handled"
+"""On a status record: the requests that it answers. On the Lease: those that were taken on, and for whom."""
+ANSWER: Final = "reconciler.dev/answer"
+TURN_FOR: Final = "reconciler.dev/turn-for"
+"""On the Lease: who has asked the holder to let it have a turn."""
+ROLE: Final = "reconciler.dev/role"
+"""On the Lease: what its holder is."""
 
 IMPORTED_BY: Final = "reconciler.dev/imported-by"
 """On an inventory of the old agent: the `instance/project` that took it over."""
@@ -74,6 +83,11 @@ def inventory_id(instance: str, project: str) -> str:
 def is_inventory_id(owner: str) -> bool:
     """Whether an owner mark is one that `inventory_id` makes, of whichever instance and project."""
     return re.fullmatch(r"reconciler-[0-9a-f]{12}", owner) is not None
+
+
+def lease_name(instance: str) -> str:
+    """Name of the Lease that lets one process at a time write for an instance."""
+    return "reconciler-" + hashlib.sha256(instance.encode()).hexdigest()[:12]
 
 
 def applied_mark(key: bytes, ref: ObjectRef, api_version: str, digest: str) -> str:

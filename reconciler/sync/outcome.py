@@ -5,7 +5,7 @@ Pure data. Reports are built by run.py, shown by the commands, kept by status.py
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -160,9 +160,17 @@ class ProjectReport:
     """False where no status is written: a dry run, or a project that was not looked at yet."""
     notes: tuple[str, ...] = field(default=())
     """Sentences for a person that change no state, such as "inventory was rebuilt"."""
+    answers: str = ""
+    """The requests of persons that this run answers (asked.py)."""
+    unusable: bool = False
+    """The repository cannot be read: what is said here is of the last good revision."""
+    counted: Mapping[str, int] | None = None
+    """Counts of all objects, where `objects` has only those that are not well."""
 
     def counts(self) -> dict[str, int]:
         """Objects by outcome (every outcome is named), and how many are ready."""
+        if self.counted is not None:
+            return {name: self.counted.get(name, 0) for name in (*(its.value for its in Outcome), "ready")}
         by_outcome = Counter(report.outcome for report in self.objects)
         counts = {outcome.value: by_outcome[outcome] for outcome in Outcome}
         counts["ready"] = sum(report.health == "Current" for report in self.objects)

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, Literal, Protocol
 
-from reconciler.cluster.errors import ClusterError, Paused, Unreachable
+from reconciler.cluster.errors import ClusterError, NotLeader, Paused, Unreachable
 from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
 from reconciler.errors import ReconcilerError
@@ -223,7 +223,7 @@ class Pass(ABC):
     async def _act(self, ref: ObjectRef) -> None:
         try:
             await self.act(ref)
-        except (MirrorDamaged, Paused) as error:
+        except (MirrorDamaged, NotLeader, Paused) as error:
             # Nothing more can be read of git, or may be sent; what was sent is to be finished.
             self.lost = error
             self.settle(ref, ready=False)

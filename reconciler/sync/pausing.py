@@ -153,9 +153,9 @@ class Pause:
 
 
 @asynccontextmanager
-async def hearing(pause: Pause) -> AsyncIterator[None]:
-    """Hear of the annotation during the block, as soon as something is written."""
-    task = asyncio.create_task(pause.follow_writes())
+async def hearing(pause: Pause, *, at_once: bool = False) -> AsyncIterator[None]:
+    """Hear of the annotation during the block, `at_once` or as soon as something is written."""
+    task = asyncio.create_task(pause.follow() if at_once else pause.follow_writes())
     try:
         yield
     finally:

@@ -9,18 +9,23 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.cluster.client import Cluster
-from reconciler.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
-from reconciler.cluster.resource import CONFIG_MAPS, NAMESPACES, SECRETS
+from reconciler.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound, NotLeader
+from reconciler.cluster.follow import Listed
+from reconciler.cluster.resource import CONFIG_MAPS, SECRETS
+from reconciler.cluster.watch import WatchEvent
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
+from reconciler.sync.asked import with_token
 from reconciler.sync.errors import RecordsTooNew, RecordsUnusable, TwoWriters
 from reconciler.sync.inventory import Head, Inventory, Rewrite, ShardText, format_head, parse_head, read
 from reconciler.sync.others import OtherProject
+from reconciler.tasks import task_group
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,9 @@ class ProjectRecords:
     head: Head | None = None
     inventory: Inventory = field(default_factory=Inventory)
     approved: str = ""
+    asked: str = ""
+    """Requests for a run on the head, and below those that the status answers (asked.py)."""
+    answered: str = ""
     status: Mapping[str, str] = field(default_factory=dict)
     status_unsure: bool = False
     """A write of the status went wrong: what lies there has to be read before the next one."""
@@ -58,27 +66,6 @@ class Records:
         self._loading = asyncio.Lock()
         self._stale: set[str] = set()
         self._too_new: dict[str, OtherProject] = {}
-
-    async def prepare(self) -> None:
-        """Create the records namespace where it is missing and we may."""
-        try:
-            await self._cluster.get(NAMESPACES, "", self._namespace, metadata_only=True)
-        except NotFound:
-            try:
-                await self._cluster.create(
-                    NAMESPACES, "", _namespace(self._namespace), field_manager=marks.RECORDS_MANAGER
-                )
-            except AlreadyExists:
-                return
-            except Forbidden as error:
-                raise RecordsUnusable(
-                    what=f"the records namespace {self._namespace} does not exist and may not be created",
-                    where="records",
-                    mend=f"create it (kubectl create namespace {self._namespace}) or set --records-namespace",
-                ) from error
-        except Forbidden:
-            # A namespaced installation may not read Namespaces; writing records will tell.
-            log.debug("may not look for the records namespace %s", self._namespace)
 
     async def key(self) -> bytes | None:
         """The key of the applied marks; None where there is none yet, or it was lost."""
@@ -155,12 +142,12 @@ class Records:
     def _join(self, inventory: str, parts: Mapping[str, Mapping[str, Any]]) -> ProjectRecords:
         item = parts.get(inventory)
         head = None
-        approved = ""
+        approved = asked = ""
         if item is not None:
             head = parse_head(item.get("data") or {}, where=f"ConfigMap {self._namespace}/{inventory}")
             if marks.inventory_id(self._instance, head.project) != inventory:
                 head = replace(head, project="", damage="the head names another project")
-            approved = (item["metadata"].get("annotations") or {}).get(marks.APPROVED, "")
+            approved, asked = _notes_of(item)
         shards: dict[int, ShardText] = {}
         mine = {
             name: part
@@ -176,7 +163,8 @@ class Records:
                     hash=data.get("hash", ""),
                     previous=data.get("previous", ""),
                 )
-        status = parts.get(f"{inventory}-status", {}).get("data") or {}
+        told = parts.get(f"{inventory}-status", {})
+        status = told.get("data") or {}
         notes = [part["metadata"].get("annotations") or {} for part in mine.values()]
         names = [its.get(marks.PROJECT, "") for its in notes]
         return ProjectRecords(
@@ -187,6 +175,8 @@ class Records:
             head=head,
             inventory=read(head, shards),
             approved=approved,
+            asked=asked,
+            answered=_answered_by(told),
             status=status,
             versions={name: part["metadata"]["resourceVersion"] for name, part in mine.items()},
             uids={name: part["metadata"]["uid"] for name, part in mine.items()},
@@ -237,6 +227,25 @@ class Records:
                 )
         return tuple(found[name] for name in sorted(found.keys() - {own}))
 
+    def forget_all(self) -> None:
+        """Others may have written everything since: read it anew on next use."""
+        self._loaded = None
+        self._stale.clear()
+        self._too_new.clear()
+
+    async def raise_epochs(self) -> None:
+        """
+        Write a higher epoch into the head of each project, before anything else is written.
+
+        Whoever wrote before us names a resourceVersion that is no more with its next write of a
+        head, and learns that it is not alone. A head that cannot be believed stays as it lies.
+        """
+        heads = [(its, its.head) for its in await self.all() if its.head and not its.inventory.damage]
+        async with task_group() as tasks:
+            for its, head in heads:
+                higher = replace(head, epoch=head.epoch + 1)
+                tasks.create_task(self._put_head(its, higher, approval_used=False))
+
     def forget(self, records: ProjectRecords) -> None:
         """Somebody else has written, or we do not know what we have: read them again on next use."""
         self._stale.add(records.name)
@@ -253,16 +262,16 @@ class Records:
             self.forget(records)
             raise _two_writers(where)
         records.versions[records.name] = head["metadata"]["resourceVersion"]
-        records.approved = (head["metadata"].get("annotations") or {}).get(marks.APPROVED, "")
+        records.approved, records.asked = _notes_of(head)
         return records.approved
 
     async def approve(self, records: ProjectRecords, plan_hash: str) -> None:
         """Sign a plan hash; it is used up by the prune that it lets through."""
         if records.head is None:
-            raise RecordsUnusable(
-                what="has no inventory", where=f"project {records.project}", mend="let it be synced once"
-            )
-        await self._put(records, records.name, "head", format_head(records.head), approved=plan_hash)
+            raise _no_inventory(records)
+        await self._put(
+            records, records.name, "head", format_head(records.head), _notes(plan_hash, records.asked)
+        )
 
     async def write(
         self, records: ProjectRecords, head: Head, change: Rewrite, *, approval_used: bool = False
@@ -307,7 +316,7 @@ class Records:
         for last_try in (False, True):
             approved = "" if approval_used else records.approved
             try:
-                await self._put(records, name, "head", format_head(head), approved=approved)
+                await self._put(records, name, "head", format_head(head), _notes(approved, records.asked))
                 break
             except TwoWriters:
                 # A person may have approved in the meantime, which is no second writer.
@@ -318,41 +327,77 @@ class Records:
         records.head = head
         records.approved = "" if approval_used else records.approved
 
-    async def write_status(self, records: ProjectRecords, data: Mapping[str, str]) -> None:
-        """Write the status beside the inventory; nothing where it says the same already."""
+    async def write_status(
+        self, records: ProjectRecords, data: Mapping[str, str], *, answers: str = "", answer: str = ""
+    ) -> None:
+        """
+        Write the status beside the inventory; nothing where it says the same already.
+
+        `answers`: the requests that it answers, with what the record itself does not say.
+        """
         name = f"{records.name}-status"
         if records.status_unsure:
             await self._reread_status(records, name)
-        if dict(records.status) == dict(data):
+        if dict(records.status) == dict(data) and answers in ("", records.answered):
             return
+        answered = answers or records.answered
+        notes = {marks.HANDLED: answered, marks.ANSWER: answer if answers else ""}
         try:
-            await self._put(records, name, "status", data)
+            await self._put(records, name, "status", data, notes)
         except RecordsUnusable:
             records.status_unsure = True
             raise
-        records.status = data
+        records.status, records.answered = data, answered
 
     async def _reread_status(self, records: ProjectRecords, name: str) -> None:
         try:
             found = await self._cluster.get(CONFIG_MAPS, self._namespace, name)
         except NotFound:
-            records.status = {}
+            records.status, records.answered = {}, ""
             records.versions.pop(name, None)
         else:
-            records.status = found.get("data") or {}
+            records.status, records.answered = found.get("data") or {}, _answered_by(found)
             records.versions[name] = found["metadata"]["resourceVersion"]
+            records.uids[name] = found["metadata"]["uid"]
         records.status_unsure = False
 
+    async def ask(self, records: ProjectRecords, token: str) -> None:
+        """Put a request for a run onto the head; RecordsUnusable where there is none."""
+        if records.head is None:
+            raise _no_inventory(records)
+        asked = with_token(records.asked, token, answered=records.answered)
+        await self._put(
+            records, records.name, "head", format_head(records.head), _notes(records.approved, asked)
+        )
+
+    def follow(
+        self, part: str, *, metadata_only: bool
+    ) -> AbstractAsyncContextManager[AsyncIterator[Listed | WatchEvent]]:
+        """All records of one sort, `head` or `status`, as they are and as they change."""
+        return self._cluster.follow(
+            CONFIG_MAPS,
+            namespace=self._namespace,
+            label_selector=f"{marks.RECORDS_LABEL}={self._instance},{marks.PART_LABEL}={part}",
+            metadata_only=metadata_only,
+        )
+
     async def _put(
-        self, records: ProjectRecords, name: str, part: str, data: Mapping[str, str], *, approved: str = ""
+        self,
+        records: ProjectRecords,
+        name: str,
+        part: str,
+        data: Mapping[str, str],
+        notes: Mapping[str, str] | None = None,
     ) -> None:
+        """Write one part; `notes` are annotations, those without a text left out."""
         version = records.versions.get(name, _ABSENT)
         metadata: dict[str, Any] = {"name": name, "namespace": self._namespace, "labels": self._labels(part)}
-        metadata["annotations"] = {marks.PROJECT: records.project}
+        annotations = {marks.PROJECT: records.project, **(notes or {})}
         if records.owner != records.name:
-            metadata["annotations"][marks.OWNER] = records.owner
-        if approved:
-            metadata["annotations"][marks.APPROVED] = approved
+            annotations[marks.OWNER] = records.owner
+        metadata["annotations"] = {
+            key: text for key, text in annotations.items() if text or key == marks.PROJECT
+        }
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
         manager = marks.RECORDS_MANAGER
         try:
@@ -379,6 +424,8 @@ class Records:
                     self._doubt(records, part)
                 raise _two_writers(f"ConfigMap {self._namespace}/{name}") from error
             written = found
+        except NotLeader:
+            raise  # nothing was sent
         except ClusterError as error:
             # It may have been written all the same: read before the next try.
             self._doubt(records, part)
@@ -440,8 +487,24 @@ def _unreadable(name: str, head: Mapping[str, Any], error: RecordsTooNew) -> Oth
     return OtherProject(project=annotations.get(marks.PROJECT, ""), owner=name, unread=error.what)
 
 
-def _namespace(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+def _notes(approved: str, asked: str) -> dict[str, str]:
+    """What persons have put onto a head beside its data."""
+    return {marks.APPROVED: approved, marks.ASKED: asked}
+
+
+def _notes_of(head: Mapping[str, Any]) -> tuple[str, str]:
+    annotations = head["metadata"].get("annotations") or {}
+    return annotations.get(marks.APPROVED, ""), annotations.get(marks.ASKED, "")
+
+
+def _answered_by(status: Mapping[str, Any]) -> str:
+    return str((status.get("metadata", {}).get("annotations") or {}).get(marks.HANDLED, ""))
+
+
+def _no_inventory(records: ProjectRecords) -> RecordsUnusable:
+    return RecordsUnusable(
+        what="has no inventory", where=f"project {records.project}", mend="let it be synced once"
+    )
 
 
 def _two_writers(where: str) -> TwoWriters:

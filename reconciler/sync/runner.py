@@ -80,6 +80,13 @@ class Runner:
         """These are all projects there are now: the others claim nothing any more."""
         self._parts.claims.retain(projects)
 
+    def forget(self) -> None:
+        """What was read may be long ago, and another process has written since: read it anew."""
+        self._kinds = None
+        self._key = None
+        self._parts.records.forget_all()
+        self._parts.claims.retain(())
+
     async def prepare(self, *, write: bool, preview: Preview | None = None) -> None:
         """What every run needs of the cluster; early, while git is asked, it costs no time of its own."""
         await self._prepare(write=write, preview=preview)
@@ -90,8 +97,6 @@ class Runner:
                 await self.refresh()
             key = self._key or await self._read_key(preview)
             if key is None and write:
-                if not self._parts.cluster.reach.namespaces:
-                    await self._parts.records.prepare()
                 key = await self._parts.records.make_key()
             self._key = key
         if self._kinds is None:

@@ -75,9 +75,8 @@ class Saving:
             raise RecordsExist(
                 what=f"other records are there already: {_some([*in_the_way, *_KEY[:key_differs]])}",
                 where=f"namespace {self._namespace}",
-                mend="if the file is to replace them, stop the service and give --force",
+                mend="if the file is to replace them, give --force",
             )
-        await self._records.prepare()
         said = await self._put_key(backup.key, key)
         for part in sorted(changed, key=lambda its: (its.inventory, _ORDER[its.kind], its.name)):
             await self._put(CONFIG_MAPS, self._body(part), items.get(part.name))
@@ -154,7 +153,7 @@ class Saving:
         return TwoWriters(
             what="was written by somebody else in the meantime",
             where=where,
-            mend="stop the service and restore again; records that are half restored are not believed",
+            mend="restore again; records that are half restored are not believed",
         )
 
 

@@ -110,6 +110,12 @@ CONFIG_TIME = Described(
     "Unix time at which this process took over the configuration that is in force. Absent until there "
     "was one.",
 )
+LEADER = Described(
+    "reconciler_leader",
+    Kind.GAUGE,
+    (),
+    "1 in the replica that holds the lease and works, 0 in one that stands by.",
+)
 
 CATALOG = (
     LAST_SUCCESS,
@@ -125,4 +131,5 @@ CATALOG = (
     ERRORS,
     CONFIG_OK,
     CONFIG_TIME,
+    LEADER,
 )

@@ -66,6 +66,7 @@ class Metrics:
         self._wall = wall
         self._projects: dict[str, _Project] = {}
         self._requests: RequestCounter | None = None
+        self._leading = _Leading()
         self._kinds = _Bound(MOST_KINDS)
         self._causes = _Bound(MOST_CAUSES)
         self._registry = CollectorRegistry()
@@ -75,6 +76,7 @@ class Metrics:
         self._registry.register(_Requests(lambda: self._requests))
         self._configuration = _Configuration()
         self._registry.register(self._configuration)
+        self._registry.register(self._leading)
         self._polls = _counter(catalog.POLLS, self._registry)
         self._errors = _counter(catalog.ERRORS, self._registry)
         for result in ("ok", "failed"):
@@ -134,6 +136,10 @@ class Metrics:
     def count_requests(self, counter: RequestCounter) -> None:
         """Show this counter from now on, in place of one given before."""
         self._requests = counter
+
+    def show_leading(self, leads: Callable[[], bool]) -> None:
+        """Ask this at each scrape whether this process leads; until it is given, none does."""
+        self._leading.leads = leads
 
     def render(self) -> tuple[bytes, str]:
         """The page and its content type."""
@@ -222,6 +228,18 @@ class _Configuration(Collector):
             if value is not None:
                 family.add_metric([], value)
             yield family
+
+
+class _Leading(Collector):
+    """Whether this process leads, at the moment of the scrape."""
+
+    def __init__(self) -> None:
+        self.leads: Callable[[], bool] = lambda: False
+
+    def collect(self) -> Iterator[Metric]:
+        family = _gauge(catalog.LEADER)
+        family.add_metric([], self.leads())
+        yield family
 
 
 class _Requests(Collector):

@@ -39,10 +39,15 @@ class Fault(Enum):
 
 
 class Gateway:
-    """`url` is the API server for those who trust `authority`; `count` requests came so far."""
+    """
+    `url` is the API server for those who trust `authority`; `count` requests came so far.
+
+    `written` are the paths of all changes that it was asked for, in order.
+    """
 
     def __init__(self, thread: LoopThread, control_plane: ControlPlane, authority: Authority) -> None:
         self.count = 0
+        self.written: list[str] = []
         self.fault: Fault | None = None
         self.instead: Callable[[str, str], tuple[int, Mapping[str, Any]] | None] = lambda _method, _path: None
         """Given method and path (with query) of a request: status and body to answer without the server."""
@@ -107,7 +112,12 @@ class Gateway:
 
     async def _stop(self) -> None:
         await self._settle()
+        server = self._runner.server
+        transports = [connection.transport for connection in server.connections] if server else []
         await self._runner.cleanup()
+        for transport in transports:
+            if transport is not None:
+                transport.abort()  # a client that was killed says no goodbye
         await self._session.close()
 
     async def _settle(self) -> None:
@@ -121,6 +131,8 @@ class Gateway:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         counts = self._method in ("", request.method)
         self.count += counts
+        if request.method != "GET":
+            self.written.append(request.path)
         stopping = counts and self._stop_at and self._stop_at[0] == self.count
         moment = self._stop_at[1] if self._stop_at and stopping else None
         if moment is Moment.BEFORE:

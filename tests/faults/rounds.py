@@ -113,6 +113,7 @@ class Rounds:
         check_deletes(first, before.keys() - wanted.keys(), where)
         if self._draw.random() < MOVED_ON:
             wanted = self._next()
+        self._installation.drop_lease()
         with self._installation.recorded() as second:
             report = self._installation.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"

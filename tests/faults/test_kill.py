@@ -78,6 +78,7 @@ def test_killed_first_sync_is_put_right_by_the_next_one(
         gateway.disarm()
         assert code == -signal.SIGKILL or not reached, f"{where}: {said}"
         check_known(fresh, where)
+        fresh.drop_lease()
         with fresh.recorded() as requests:
             report = fresh.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"
@@ -109,6 +110,7 @@ def test_killed_service_goes_on_where_it_was(
             gateway.disarm()
         check_known(installation, where)
         check_deletes(requests, everything().keys() - wanted.keys(), where)
+        installation.drop_lease()
     assert reached > SERVICE_KILLS / 2, f"only {reached} of {SERVICE_KILLS} were killed in the middle"
     wanted = commit(installation, SERVICE_KILLS)
     where = f"seed {SEED}, after all kills"

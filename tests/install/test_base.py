@@ -49,9 +49,12 @@ def test_every_file_is_part_of_a_kustomization():
     assert {path.name for path in MANIFESTS.rglob("*.yaml")} == listed
 
 
-def test_one_pod_at_a_time_with_time_to_stop(base, pod):
+def test_one_of_two_pods_works_at_any_time_and_has_time_to_stop(base, pod):
     spec = of_kind(base, "Deployment")["reconciler"]["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    # A pod that stands by is ready: a new one has to be, before an old one goes.
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert of_kind(base, "PodDisruptionBudget")["reconciler"]["spec"]["maxUnavailable"] == 1
     assert pod["terminationGracePeriodSeconds"] >= 25, "the service takes up to 20 s, and its last words"
 
 
@@ -61,6 +64,10 @@ def test_selectors_choose_the_pod(base):
         of_kind(base, "Deployment")["reconciler"]["spec"]["selector"]["matchLabels"],
         of_kind(base, "Service")["reconciler"]["spec"]["selector"],
         of_kind(base, "NetworkPolicy")["reconciler"]["spec"]["podSelector"]["matchLabels"],
+        of_kind(base, "PodDisruptionBudget")["reconciler"]["spec"]["selector"]["matchLabels"],
+        of_kind(base, "Deployment")["reconciler"]["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ][0]["podAffinityTerm"]["labelSelector"]["matchLabels"],
     ]
     for selector in selectors:
         assert selector.items() <= labels.items()

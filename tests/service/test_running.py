@@ -82,9 +82,7 @@ def test_status_shows_progress_while_objects_are_waited_for(installation: Instal
         until(lambda: status(installation).get("state") == "progressing", "status says progressing")
 
 
-def test_service_at_rest_asks_the_api_server_nothing(
-    installation: Installation, http_server: HttpServer
-) -> None:
+def test_service_at_rest_only_renews_its_lease(installation: Installation, http_server: HttpServer) -> None:
     """Rest is counted by polls of the repository, which go on."""
     installation.configure(url=f"{http_server.url}/repo.git")
     installation.commit({"a.yaml": [config_map("a"), deployment("web", replicas=0)]})
@@ -95,7 +93,7 @@ def test_service_at_rest_asks_the_api_server_nothing(
         with installation.recorded() as requests:
             polls = http_server.counts["refs"] + 3
             until(lambda: http_server.counts["refs"] >= polls, "three polls")
-        assert requests.all == []
+        assert [asked for asked in requests.all if not asked.is_renewal] == []
         assert http_server.counts["fetch"] == fetched
 
 
@@ -286,8 +284,10 @@ def test_service_outlives_an_api_server_that_is_not_there(installation: Installa
     path.write_text(json.dumps(config))
     installation.commit({"a.yaml": config_map("a")})
     with service(installation, f"--kubeconfig={path}") as process:
-        process.said(rf"project {PROJECT}: .*127\.0\.0\.1:1")
+        process.said(r"127\.0\.0\.1:1.*cannot connect")
         assert process.get("/healthz")[0] == 200
+        code, body = process.get("/readyz")
+        assert (code, "127.0.0.1:1" in body) == (503, True)
         process.signal(signal.SIGTERM)
         assert process.wait() == 0
 

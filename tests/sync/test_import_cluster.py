@@ -11,6 +11,7 @@ from localcluster import Api, ControlPlane
 from reconciler.sync import keeper, marks
 from reconciler.sync.outcome import State
 from tests.agentk import Agentk, key_of
+from tests.fix_cluster import LEASE_RIGHTS
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map, deployment, manifest
 from tests.sync.inprocess import running
@@ -377,7 +378,9 @@ def limited(
 
     def make(rules: list[dict[str, Any]]) -> Installation:
         needed = [
-            {"apiGroups": [""], "resources": ["secrets", "namespaces"], "verbs": ["get", "create", "list"]}
+            {"apiGroups": [""], "resources": ["secrets", "namespaces"], "verbs": ["get", "create", "list"]},
+            # Enough for its own turn, and not for those of others.
+            {**LEASE_RIGHTS, "verbs": ["get", "create", "update"]},
         ]
         api.post(f"{base}/clusterroles", {"metadata": {"name": namespace}, "rules": [*needed, *rules]})
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}

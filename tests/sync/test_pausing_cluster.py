@@ -12,6 +12,7 @@ from localcluster import Api, ControlPlane
 from reconciler.sync import marks
 from reconciler.sync.outcome import ObjectReport, ProjectReport, State
 from tests.faults.gateway import Gateway
+from tests.fix_cluster import LEASE_RIGHTS
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map
 from tests.sync.inprocess import running
@@ -129,7 +130,7 @@ def without_watch(
 
     def make(may_get: bool) -> Path:
         group = "/apis/rbac.authorization.k8s.io/v1"
-        rules = [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]}]
+        rules = [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]}, LEASE_RIGHTS]
         if may_get:
             only = {"resources": ["namespaces"], "resourceNames": [namespace], "verbs": ["get"]}
             rules.append({"apiGroups": [""], **only})  # type: ignore[dict-item]

@@ -10,6 +10,7 @@ from localcluster import Api, ControlPlane
 from reconciler.cluster.takeover import RELEASED
 from reconciler.sync import marks
 from reconciler.sync.outcome import State
+from tests.fix_cluster import LEASE_RIGHTS
 from tests.fix_sync import PROJECT, Installation, of
 from tests.fix_takeover import Predecessor, managers
 from tests.objects import config_map, deployment, manifest
@@ -201,7 +202,7 @@ def without_scalers(api: Api, control_plane: ControlPlane, namespace: str) -> It
     """A kubeconfig of somebody who may do all with the core's and apps' kinds, and nothing more."""
     base = "/apis/rbac.authorization.k8s.io/v1"
     role = f"{namespace}-most"
-    rules = [{"apiGroups": ["", "apps"], "resources": ["*"], "verbs": ["*"]}]
+    rules = [{"apiGroups": ["", "apps"], "resources": ["*"], "verbs": ["*"]}, LEASE_RIGHTS]
     api.post(f"{base}/clusterroles", {"metadata": {"name": role}, "rules": rules})
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}

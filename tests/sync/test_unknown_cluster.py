@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from localcluster import Api, ControlPlane
+from localcluster import Api
 from reconciler.service import reading
 from reconciler.sync.errors import NotApproved
 from reconciler.sync.outcome import State
+from tests.fix_cluster import LEASE_RIGHTS
 from tests.fix_sync import PROJECT, Installation, of, outcomes
 from tests.objects import config_map, definition, manifest
 
@@ -107,23 +108,14 @@ def test_broken_group_that_the_project_does_not_use_is_no_harm(
 
 
 @pytest.fixture
-def without_services(api: Api, control_plane: ControlPlane, namespace: str) -> Iterator[Path]:
+def without_services(grant: Callable[..., Path]) -> Path:
     """A kubeconfig of somebody who may do all in the namespace, but not list its Services."""
-    base = "/apis/rbac.authorization.k8s.io/v1"
-    role = f"{namespace}-most"
     verbs = ["get", "create", "update", "patch", "delete", "watch"]
-    rules = [
+    return grant(
         {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": [*verbs, "list"]},
         {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": verbs},
-    ]
-    api.post(f"{base}/clusterroles", {"metadata": {"name": role}, "rules": rules})
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-    binding = {"metadata": {"name": role}, "subjects": [subject], "roleRef": reference}
-    api.post(f"{base}/clusterrolebindings", binding)
-    yield control_plane.kubeconfig_for("nobody")
-    api.delete(f"{base}/clusterrolebindings/{role}")
-    api.delete(f"{base}/clusterroles/{role}")
+        LEASE_RIGHTS,
+    )
 
 
 def test_kind_that_may_not_be_listed_holds_the_prune(
