@@ -61,6 +61,9 @@ def approve(
 
     collect_garbage()
     approved = asyncio.run(approve_plan(options, project, plan_hash))
+    if not approved.objects:
+        typer.echo(f"approved {approved.plan_hash}: {plain(project)} goes on with the next run")
+        return
     objects = number_of(approved.objects, "object")
     verb = "is" if approved.objects == 1 else "are"
     typer.echo(

@@ -102,7 +102,7 @@ def _details(report: ProjectReport) -> Iterator[str]:
         yield f"  {word}: {its.ref}{place}: {its.message or its.reason}"
     if len(shown) > SHOWN:
         yield f"  … and {len(shown) - SHOWN} more (-o json shows all)"
-    for note in report.notes:
+    for note in report.sentences:
         yield f"  note: {note}"
     if report.held:
         for ref in report.held.objects[:SHOWN]:
@@ -145,7 +145,7 @@ def _stored_project(its: Stored) -> dict[str, Any]:
         "differing": None,
         "duration_seconds": 0,
         "objects": [_stored_object(entry) for entry in status.objects],
-        "notes": [],
+        "notes": [status.rewound] if status.rewound else [],
         "recorded": {name: status.counts.get(name, 0) for name in ("objects", "ready", "failed")},
         "truncated": status.truncated,
         "inventory": {"objects": its.inventory, "damage": its.damage},
@@ -193,6 +193,8 @@ def _stored_details(its: Stored) -> Iterator[str]:
         yield f"  {word}: {_name(entry)}{place}: {entry.get('message') or entry.get('reason', '')}"
     if its.status.truncated:
         yield f"  … {its.status.truncated}"
+    if its.status.rewound:
+        yield f"  note: {its.status.rewound}"
     if its.damage:
         yield f"  inventory not to be believed: {its.damage}"
     if its.status.held_plan:

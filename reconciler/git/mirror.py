@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.git import storage
+from reconciler.git import history, storage
 from reconciler.git.command import Access, access
 from reconciler.git.credentials import Credentials
 from reconciler.git.errors import (
@@ -41,6 +41,7 @@ from reconciler.git.globs import (
     compile_glob,
     select,
 )
+from reconciler.git.history import Move
 from reconciler.git.objects import MAX_ENTRIES, Objects
 from reconciler.git.process import Finished, GitDeadlines, run
 from reconciler.git.refs import RefSpec, RemoteRefs, Resolved, missing, patterns, resolve
@@ -95,6 +96,7 @@ class Mirror:
         self._max_size = max_size
         self._lock = asyncio.Lock()
         self._damaged = False
+        self._rewinds: dict[tuple[str, str], bool] = {}
         self._newest: dict[str, str] = {}  # ref (or the commit itself) -> commit last asked for
         self._objects = Objects(self._repository)
 
@@ -130,6 +132,45 @@ class Mirror:
                 if not self._has(resolved.commit):
                     await self._fetch_or_replace(resolved, credentials)
         self._newest[resolved.ref or resolved.commit] = resolved.commit
+
+    async def moved_back(self, before: str, now: Resolved, credentials: Credentials | None) -> bool:
+        """
+        Whether `now` is an ancestor of the commit `before`, where its ref pointed until now.
+
+        One parent further costs nothing; otherwise the server is asked. GitError: it is not known.
+        """
+        with self._noticing_damage():
+            if before in await asyncio.to_thread(self._objects.parents_of, now.commit):
+                return False
+        if (before, now.commit) not in self._rewinds:
+            move = Move(before=before, now=now.commit, ref=now.ref)
+            self._rewinds[before, now.commit] = await self._ask_history(move, credentials)
+        return self._rewinds[before, now.commit]
+
+    async def _ask_history(self, move: Move, credentials: Credentials | None) -> bool:
+        async with self._alone():
+            with access(self._remote, credentials) as how:
+
+                async def git(*arguments: str) -> Finished:
+                    return await run(
+                        [*how.arguments, *arguments],
+                        cwd=how.directory,
+                        env=how.environment,
+                        deadlines=history.LIMITS,
+                        size=lambda: storage.size(scratch),
+                        max_size=history.MAX_SIZE,
+                    )
+
+                scratch = self.directory / "history.git"
+                found = await history.is_rewind(
+                    move, url=self.url, scratch=scratch, git=git, check=self._check
+                )
+        if not found:
+            # With the peeled one: an annotated tag is no commit itself.
+            refs = await self._ls_remote((move.ref, f"{move.ref}^{{}}"), credentials)
+            if refs.commits.get(move.ref) != move.now:
+                raise history.moved_again(self.url)
+        return found
 
     def revision(self, resolved: Resolved) -> Revision:
         """The fetched commit with its tree; raises `MirrorDamaged` if it cannot be read."""

@@ -51,6 +51,12 @@ class Objects:
             raise self._damaged(f"commit {commit} has no tree")
         return first.removeprefix(b"tree ").decode("ascii", "replace")
 
+    def parents_of(self, commit: str) -> tuple[str, ...]:
+        """The ids of a commit's parents, also of those that are not here."""
+        header = self._read(commit, "commit", MAX_TREE_SIZE).partition(b"\n\n")[0]
+        lines = (line for line in header.splitlines() if line.startswith(b"parent "))
+        return tuple(line.removeprefix(b"parent ").decode("ascii", "replace") for line in lines)
+
     def blob(self, blob: str, *, limit: int) -> bytes:
         """The content of a blob of at most `limit` bytes."""
         return self._read(blob, "blob", limit)

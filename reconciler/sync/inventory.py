@@ -130,6 +130,8 @@ class Head:
     """Uid of the old agent's inventory that this one was made of."""
     importing: str = ""
     """The same while it is not all recorded yet."""
+    rewound: str = ""
+    """`<from> <to>`: the ref moved back from a commit to its ancestor, which went on."""
     commit: str = ""
     """Of the last run that was carried out whole, and `state` is what it found."""
     ref: str = ""
@@ -341,6 +343,7 @@ def format_head(head: Head) -> dict[str, str]:
         **({"owner": head.owner} if head.owner else {}),
         **({"imported": head.imported} if head.imported else {}),
         **({"importing": head.importing} if head.importing else {}),
+        **({"rewound": head.rewound} if head.rewound else {}),
         "commit": head.commit,
         "ref": head.ref,
         "state": head.state,
@@ -385,6 +388,7 @@ def parse_head(data: Mapping[str, str], *, where: str) -> Head:
         owner=data.get("owner", ""),
         imported=data.get("imported", ""),
         importing=data.get("importing", ""),
+        rewound=data.get("rewound", ""),
         commit=data.get("commit", ""),
         ref=data.get("ref", ""),
         state=data.get("state", ""),

@@ -72,7 +72,7 @@ class Leaving:
         approved = False
         if held and held.plan_hash:
             try:
-                approved = await self._is_approved(held.plan_hash)
+                approved = await self.is_approved(held.plan_hash)
             except ClusterError as error:
                 # What was applied is still to be recorded and told; the prune waits.
                 unknown = f"whether it is approved cannot be read: {error.what}"
@@ -119,7 +119,8 @@ class Leaving:
             return f"{kind}{'.' + group if group else ''} cannot be read: {error.what}"
         return ""
 
-    async def _is_approved(self, plan_hash: str) -> bool:
+    async def is_approved(self, plan_hash: str) -> bool:
+        """Whether a person has approved just this."""
         if self._kept.head is None:
             return False
         return plan_hash in (self._kept.approved, await self._records.reread_approval(self._kept))

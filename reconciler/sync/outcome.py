@@ -158,6 +158,8 @@ class ProjectReport:
     """Objects that differ from git and stay so, since nothing may be written; None where all may be."""
     recorded: bool = True
     """False where no status is written: a dry run, or a project that was not looked at yet."""
+    rewound: str = ""
+    """A sentence, where the ref moved back to this commit."""
     notes: tuple[str, ...] = field(default=())
     """Sentences for a person that change no state, such as "inventory was rebuilt"."""
     answers: str = ""
@@ -166,6 +168,11 @@ class ProjectReport:
     """The repository cannot be read: what is said here is of the last good revision."""
     counted: Mapping[str, int] | None = None
     """Counts of all objects, where `objects` has only those that are not well."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that is to be told a person beside state and reason."""
+        return tuple(filter(None, (self.rewound, *self.notes)))
 
     def counts(self) -> dict[str, int]:
         """Objects by outcome (every outcome is named), and how many are ready."""
@@ -188,7 +195,7 @@ class ProjectReport:
             "differing": self.differing,
             "duration_seconds": round(self.duration, 3),
             "objects": [report.as_json() for report in self.objects],
-            "notes": list(self.notes),
+            "notes": list(self.sentences),
         }
 
 

@@ -28,6 +28,8 @@ class Recording:
         self, records: Records, kept: ProjectRecords, *, project: str, instance: str, active: bool
     ) -> None:
         self.approved = False
+        self.rewound = ""
+        """What the head is to say of a ref that moved back."""
         self._approval_on_head = False
         self._records = records
         self._kept = kept
@@ -104,7 +106,12 @@ class Recording:
 
     def use_approval(self) -> None:
         """The next write of the head takes the approval off: it is good for one prune."""
-        self.approved = self._approval_on_head = True
+        self.approved = True
+        self.spend_approval()
+
+    def spend_approval(self) -> None:
+        """As `use_approval`, for what is no prune."""
+        self._approval_on_head = True
 
     async def unsettle(self, ref: ObjectRef) -> None:
         """
@@ -137,7 +144,9 @@ class Recording:
     def _head(self) -> Head:
         head = self._kept.head or Head(project=self._project, instance=self._instance)
         owner = self._kept.owner if self._kept.owner != self._kept.name else ""
-        return replace(head, owner=owner, importing="", damage=self._kept.inventory.damage)
+        return replace(
+            head, owner=owner, importing="", rewound=self.rewound, damage=self._kept.inventory.damage
+        )
 
     async def _write(self, head: Head) -> None:
         async with self._writing:

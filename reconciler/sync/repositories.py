@@ -8,6 +8,7 @@ resolved or fetched is an error for those who follow it, never an empty revision
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconciler.config.models import ManifestProject
@@ -17,7 +18,7 @@ from reconciler.git.directory import Directory
 from reconciler.git.errors import GitError
 from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Mirror, Revision
-from reconciler.git.refs import RefSpec, RemoteRefs, missing, resolve
+from reconciler.git.refs import RefSpec, RemoteRefs, Resolved, missing, resolve
 from reconciler.manifests.cache import DecodeCache
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.source import Bodies, NoFiles, Source
@@ -57,7 +58,18 @@ class Repositories:
 
     def source(self, project: ManifestProject, limits: FileLimits) -> Source:
         """The content of a project's repository."""
-        return Source(self.mirror(project.url), self._cache, self._bodies, file_limit=limits.max_file_size)
+        return Source(
+            self.mirror(project.url),
+            self._cache,
+            self._bodies,
+            file_limit=limits.max_file_size,
+            moved_back=partial(self._moved_back, place_of(project)),
+        )
+
+    async def _moved_back(self, place: Place, before: str, revision: Revision) -> bool:
+        credentials = await self.credentials.get(place.credentials) if place.credentials else None
+        now = Resolved(revision.ref, revision.commit)
+        return await self.mirror(place.url).moved_back(before, now, credentials)
 
     def directory(self, path: Path, limits: FileLimits) -> Source:
         """The content of a directory of this machine, as if it were a repository's."""

@@ -26,7 +26,7 @@ from reconciler.git.mirror import Revision
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Manifest, ManifestSet
-from reconciler.sync import marks
+from reconciler.sync import marks, rewind
 from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
 from reconciler.sync.claims import Claims
@@ -54,6 +54,7 @@ from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.recording import Recording, between_projects, new_record
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.replacing import Owned, Replacing
+from reconciler.sync.rewind import LookingBack
 from reconciler.sync.source import Source
 from reconciler.sync.substituting import Substituting, digest_of, tainted
 from reconciler.sync.walk import Walk
@@ -177,13 +178,30 @@ class Run:
             findings=self.findings,
             make_pass=self._prune_pass,
         )
+        self.back = LookingBack(
+            self.project,
+            request.revision,
+            records,
+            recording=self.recording,
+            moved_back=request.source.moved_back,
+            is_approved=self.leaving.is_approved,
+        )
 
     async def carry_out(self) -> ProjectReport:
         """All steps, in their order; raises what makes the run as a whole impossible."""
+        try:
+            return await self._carry_out()
+        finally:
+            await self.back.close()
+
+    async def _carry_out(self) -> ProjectReport:
         unread = next(iter(self.manifests.unread), "")
         self.claimed = self.parts.claims.take(self.project.id, self.manifests.claimed, unread=unread)
         if held := await self._why_held():
             return self.findings.hold(held)
+        held, plan_hash = await self.back.begin()
+        if held:
+            return self.findings.hold(held, plan_hash=plan_hash)
         await self._look_around()
         for manifest in self.manifests.manifests:
             if manifest.substitutions:
@@ -222,8 +240,11 @@ class Run:
         self.recording.left(self.manifests, now=self.around.now)
         complete = not lost and not self._stopped
         settled = self.recording.approved or not (work.candidates or compared.strays or compared.unread)
+        if not self._stopped and (note := await self.back.end()):
+            self.findings.notes.append(note)
         report = self.findings.report(decision.held, stopped=self._stopped)
-        report = replace(report, due_in=max(0.0, work.due - self.around.now))
+        rewound = rewind.told(self.recording.rewound)
+        report = replace(report, due_in=max(0.0, work.due - self.around.now), rewound=rewound)
         await self.recording.after(report if complete else None, sound=complete and settled)
         if lost:
             raise lost

@@ -9,7 +9,7 @@ are kept as JSON in a bounded cache, so that a first sync decodes each file once
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -81,6 +81,14 @@ class Files(Protocol):
         ...
 
 
+MovedBack = Callable[[str, Revision], Awaitable[bool]]
+"""Whether a revision is an ancestor of this commit, where its ref pointed before; GitError if unknown."""
+
+
+async def _never_moves(_before: str, _revision: Revision) -> bool:
+    return False
+
+
 class NoFiles:
     """What a project declares that has left the configuration: surely nothing."""
 
@@ -102,9 +110,18 @@ class NoFiles:
 
 
 class Source:
-    """One manifest repository's content; `file_limit` in bytes."""
+    """One manifest repository's content; `file_limit` in bytes. `moved_back` asks its server."""
 
-    def __init__(self, files: Files, cache: DecodeCache, bodies_kept: Bodies, *, file_limit: int) -> None:
+    def __init__(
+        self,
+        files: Files,
+        cache: DecodeCache,
+        bodies_kept: Bodies,
+        *,
+        file_limit: int,
+        moved_back: MovedBack = _never_moves,
+    ) -> None:
+        self.moved_back = moved_back
         self._files = files
         self._cache = cache
         self._bodies = bodies_kept

@@ -29,6 +29,8 @@ def status_data(report: ProjectReport) -> dict[str, str]:
         **({} if report.state is State.SYNCED else {"commit": report.commit, "ref": report.ref}),
         "counts": " ".join(f"{name}={count}" for name, count in _counts(report).items()),
     }
+    if report.rewound:
+        data["rewound"] = report.rewound
     if report.held:
         data["held_reason"] = _cut(report.held.reason, _REASON)
         data["held_plan"] = report.held.plan_hash
@@ -87,6 +89,7 @@ class StoredStatus:
     held_objects: int = 0
     """All of them: `objects` may be truncated."""
     truncated: str = ""
+    rewound: str = ""
 
 
 def parse_status(data: Mapping[str, str]) -> StoredStatus:
@@ -103,6 +106,7 @@ def parse_status(data: Mapping[str, str]) -> StoredStatus:
             held_plan=data.get("held_plan", ""),
             held_objects=int(data.get("held_objects", "0")),
             truncated=data.get("truncated", ""),
+            rewound=data.get("rewound", ""),
         )
     except (KeyError, ValueError):
         reason = "no status was written yet" if not data else "the status record cannot be read"
