@@ -25,6 +25,7 @@ from reconciler.service.onepass import chosen, read_configuration
 from reconciler.service.options import Options, OptionsInvalid
 from reconciler.service.signals import interruptible
 from reconciler.sync.errors import SyncError
+from reconciler.sync.keeper import why_idle
 from reconciler.sync.outcome import ObjectReport, Outcome, ProjectReport, Reason, State
 from reconciler.sync.preview import Action, Change, Preview
 from reconciler.sync.run import Request
@@ -132,6 +133,11 @@ class _Planning:
     async def run(
         self, projects: Sequence[ManifestProject], readings: Sequence[RefSpec]
     ) -> tuple[PlannedProject, ...]:
+        self._parts.pause.configure(paused=self._configuration.paused)
+        try:
+            await self._parts.pause.know()
+        except ReconcilerError as error:
+            log.debug("looked at all the same: %s", error)
         active = [project for project in projects if not self._why_idle(project)]
         self._ended = {project.id: asyncio.Event() for project in projects}
         revisions, _ = await asyncio.gather(self._look(active, readings), self._prepare(active))
@@ -141,9 +147,8 @@ class _Planning:
         return tuple(self._found[project.id] for project in projects)
 
     def _why_idle(self, project: ManifestProject) -> str:
-        if self._configuration.paused:
-            return "paused is set in the configuration; a sync does nothing"
-        return "suspend is set in the configuration; a sync does nothing" if project.suspend else ""
+        idle = why_idle(project, self._parts.pause)
+        return f"{idle}; a sync does nothing" if idle else ""
 
     async def _prepare(self, projects: Sequence[ManifestProject]) -> None:
         try:

@@ -274,6 +274,7 @@ class Service:
     async def _take_in(self, state: ConfigState) -> None:
         if state.configuration is None:
             return
+        self._parts.pause.configure(paused=state.configuration.paused)
         if isinstance(state, Accepted):
             self._set_log_level(_LEVELS[state.configuration.log_level])
         # A term that has just begun takes the last good one too.

@@ -13,15 +13,17 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from reconciler.config.models import Configuration
+from reconciler.config.models import Configuration, ManifestProject
 from reconciler.errors import ReconcilerError
 from reconciler.service.assembly import Assembled
 from reconciler.service.onrequest import OnRequest
 from reconciler.sync.answering import Ear
+from reconciler.sync.awaiting import Awaited
 from reconciler.sync.backoff import Backoff
 from reconciler.sync.fleet import Fleet
 from reconciler.sync.keeper import Runs
 from reconciler.sync.outcome import ProjectReport, State
+from reconciler.sync.run import Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import cancel
 
@@ -30,6 +32,27 @@ log = logging.getLogger(__name__)
 RETRY_FIRST: Final = 1.0
 RETRY_CAP: Final = 15.0
 LAST_WORDS: Final = 3.0  # s for the last status at the end
+
+
+class _FencedRuns:
+    """The runs of a term: before the first of them that may write, the epochs are raised."""
+
+    def __init__(self, runs: Runs, fence: Callable[[], Awaitable[None]]) -> None:
+        self._runs = runs
+        self._fence = fence
+
+    async def run(self, request: Request) -> ProjectReport:
+        await self._fence()
+        return await self._runs.run(request)
+
+    async def refresh(self) -> None:
+        await self._runs.refresh()
+
+    async def is_approved(self, project: str, plan_hash: str) -> bool:
+        return await self._runs.is_approved(project, plan_hash)
+
+    async def await_change(self, project: ManifestProject, awaited: Awaited, told: set[str]) -> str:
+        return await self._runs.await_change(project, awaited, told)
 
 
 class Term:
@@ -50,10 +73,12 @@ class Term:
         self._statuses = StatusWriter(parts.records, parts.pause)
         self._configuration: Configuration | None = None
         self._begun = False
+        self._fenced = False
+        self._fencing = asyncio.Lock()
         self._configuring = asyncio.Lock()
         self._beside: list[asyncio.Task[None]] = []
         self._fleet = Fleet(
-            runs=runs,
+            runs=_FencedRuns(runs, self._fence),
             repositories=parts.repositories,
             pause=parts.pause,
             tasks=parts.tasks,
@@ -70,12 +95,13 @@ class Term:
         )
 
     async def begin(self) -> None:
-        """Read the records anew and raise every epoch, however often it takes."""
+        """Read the records anew and raise every epoch, however often it takes; later, if all is paused."""
         backoff = Backoff(RETRY_FIRST, RETRY_CAP)
         while not self._begun:
             self._parts.runner.forget()
             try:
-                await self._parts.records.raise_epochs()
+                await self._parts.pause.know()
+                await self._fence()
             except ReconcilerError as error:
                 backoff = backoff.failed()
                 log.warning("nothing is synced until the records can be read and written: %s", error)
@@ -83,6 +109,12 @@ class Term:
                 continue
             self._begun = True
             self._beside.append(self._parts.tasks.create_task(self._statuses.run(), name="status"))
+
+    async def _fence(self) -> None:
+        async with self._fencing:
+            if not (self._fenced or self._parts.pause.reason):
+                await self._parts.records.raise_epochs()
+                self._fenced = True
 
     async def configure(self, configuration: Configuration) -> None:
         """Run what a configuration lists, once the term has begun."""

@@ -16,6 +16,7 @@ from tests.fix_cluster import LEASE_RIGHTS
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map
 from tests.sync.inprocess import running
+from tests.sync.test_waiting_cluster import run
 
 SECONDS = 10.0
 
@@ -75,6 +76,22 @@ async def test_service_that_starts_paused_writes_nothing(installation: Installat
         async with running(installation) as (_, seen):
             await seen.until(is_suspended)
     assert requests.writes == []
+
+
+async def test_service_that_starts_paused_compares_and_goes_on_later(installation: Installation) -> None:
+    """Records are there: what begins to lead raises their epochs, but not while all is paused."""
+    installation.commit({"a.yaml": config_map("a")})
+    await run(installation)
+    pause(installation)
+    installation.commit({"a.yaml": config_map("a", a="2")})
+    before = installation.record()
+    async with running(installation) as (_, seen):
+        await seen.until(is_suspended)
+        assert seen.reports[PROJECT].differing == 1
+        assert installation.record() == before
+        pause(installation, None)
+        await seen.all_are(State.SYNCED)
+    assert int(installation.record()["data"]["epoch"]) == int(before["data"]["epoch"]) + 1
 
 
 NAMES = sorted(f"c{n:03}" for n in range(200))
