@@ -35,6 +35,7 @@ _SIGNS: Final[Mapping[Action, str]] = {
     Action.CREATE: "+",
     Action.UPDATE: "~",
     Action.TAKE_OVER: "=",
+    Action.REPLACE: "-",
     Action.PRUNE: "-",
     Action.HAND_OVER: "=",
     Action.NONE: "!",
@@ -43,6 +44,7 @@ _DONE: Final[Mapping[Action, str]] = {
     Action.CREATE: "to create",
     Action.UPDATE: "to update",
     Action.TAKE_OVER: "to take over",
+    Action.REPLACE: "to replace",
     Action.PRUNE: "to prune",
     Action.HAND_OVER: "to hand over",
 }

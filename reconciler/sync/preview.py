@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from reconciler.cluster import fieldsets
 from reconciler.cluster.client import Cluster
-from reconciler.cluster.errors import ClusterError, Conflict, Forbidden, Invalid, NoDryRun, NotFound
+from reconciler.cluster.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Immutable,
+    Invalid,
+    NoDryRun,
+    NotFound,
+)
 from reconciler.cluster.fieldsets import Fields
 from reconciler.cluster.resource import Resource, is_secret
 from reconciler.errors import ReconcilerError
@@ -30,6 +38,7 @@ from reconciler.sync.ownership import FieldOwnership, ignored
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Plan, Step
 from reconciler.sync.readiness import Readiness, Seen
+from reconciler.sync.replacing import Replacing
 from reconciler.sync.walk import Walk
 
 _HIDDEN: Final = "refused; the words are not shown, as values of a Secret were put into it"
@@ -44,6 +53,7 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     TAKE_OVER = "take_over"
+    REPLACE = "replace"
     PRUNE = "prune"
     HAND_OVER = "hand_over"
     NONE = "none"
@@ -105,6 +115,8 @@ class PreviewPass(Pass):
         declared: Callable[[Step], Awaitable[Mapping[str, Any]]],
         plain: Callable[[Step], Awaitable[Mapping[str, Any]]],
         tainted: Set[ObjectRef],
+        replacing: Replacing,
+        mark: Callable[[Step, Mapping[str, Any]], str],
         render: Callable[[Step, Mapping[str, Any]], bytes],
         readiness: Readiness,
         stop: asyncio.Event,
@@ -124,6 +136,8 @@ class PreviewPass(Pass):
         self._declared = declared
         self._plain = plain
         self._tainted = tainted
+        self._replacing = replacing
+        self._mark = mark
         self._render = render
         self._progress = progress
         self._not_allowed: dict[tuple[Resource, str], str] = {}
@@ -156,9 +170,16 @@ class PreviewPass(Pass):
         declared, open_values = await self._declared_now(step)
         body = self._render(step, declared)
         pointers = ignored(ref, declared)
-        after, unseen = None, open_values
+        after, unseen, replaced = None, open_values, ""
         if not open_values:
-            after, unseen = await self._ask_or_say(ref, resource, body)
+            try:
+                after, unseen = await self._ask_or_say(ref, resource, body)
+            except Immutable as error:
+                if resource is None:
+                    raise
+                mark = self._mark(step, declared)
+                await self._replacing.delete(resource, ref, error, declared=declared, body=body, mark=mark)
+                replaced = f"would be deleted and created anew: {self._words(ref, error)}"
         mask = self._mask(ref, resource)
         if resource is None and step.live is not None:
             # In the version that git wants it cannot be read yet.
@@ -167,6 +188,9 @@ class PreviewPass(Pass):
         if live is None:
             fields = diff.declares(declared, mask=mask)
             return Change(action=Action.CREATE, fields=fields, unseen=unseen), ()
+        if replaced:
+            fields = diff.subset(live, declared, mask=mask)
+            return Change(action=Action.REPLACE, fields=fields, unseen=unseen), (replaced,)
         foreseen = await self._ownership.foresee(ref, live["metadata"], body, ignore=pointers)
         removed: Fields = {}
         if resource is not None and after is not None and foreseen.inherited:
@@ -209,6 +233,8 @@ class PreviewPass(Pass):
         """As `_ask`; what is refused since something that comes first is not there yet is not seen either."""
         try:
             return await self._ask(ref, resource, body)
+        except Immutable:
+            raise  # no other object changes that
         except _REFUSED as error:
             pending = sorted(need for need in self._needs.get(ref, ()) if need in self._steps)
             if not pending:

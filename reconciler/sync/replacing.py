@@ -9,7 +9,7 @@ creates it as it creates any other.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -85,7 +85,11 @@ def why_not(ref: ObjectRef, *, asked: str, goes: str, mark: str, live: Live, own
 
 
 class Replacing:
-    """Deletes what may be replaced; `unsettle` writes into the records that its uid is not known any more."""
+    """
+    Deletes what may be replaced; `unsettle` writes into the records that its uid is not known any more.
+
+    `secret` are objects that hold a Secret's values, so that nothing of them may be repeated.
+    """
 
     def __init__(
         self,
@@ -96,6 +100,7 @@ class Replacing:
         guarded_kinds: Collection[str],
         propagation: str,
         unsettle: Callable[[ObjectRef], Awaitable[None]],
+        secret: Set[ObjectRef],
         dry_run: bool,
     ) -> None:
         self._cluster = cluster
@@ -104,6 +109,7 @@ class Replacing:
         self._guarded_kinds = guarded_kinds
         self._propagation = propagation
         self._unsettle = unsettle
+        self._secret = secret
         self._dry_run = dry_run
         self._deleted: set[ObjectRef] = set()
 
@@ -165,7 +171,13 @@ class Replacing:
         trial["metadata"]["name"] = name
         try:
             await self._cluster.apply(
-                resource, ref.namespace, name, trial, field_manager=self._manager, dry_run=True
+                resource,
+                ref.namespace,
+                name,
+                trial,
+                field_manager=self._manager,
+                dry_run=True,
+                secret=ref in self._secret,
             )
         except ClusterError as refusal:
             why = f"not replaced: whether it would be accepted anew is not sure ({refusal.what})"

@@ -166,7 +166,8 @@ class Run:
             guarded_kinds=self.project.guarded_kinds,
             propagation=self.project.prune_propagation_policy,
             unsettle=self.recording.unsettle,
-            dry_run=self.project.dry_run_strategy != "none",
+            secret=self.tainted,
+            dry_run=request.preview is not None or self.project.dry_run_strategy != "none",
         )
         self.leaving = Leaving(
             self.project,
@@ -430,6 +431,8 @@ class Run:
             declared=self._declared,
             plain=lambda step: self.request.source.body(step.wanted.manifest),
             tainted=self.tainted,
+            replacing=self.replacing,
+            mark=self._mark_of,
             render=self._render,
             readiness=self.who.readiness,
             stop=self.request.stop,

@@ -170,7 +170,7 @@ def test_json_has_stable_names() -> None:
     assert more["fields"][0] == {"path": ".data.n", "change": "changed", "masked": False, "old": 1, "new": 2}
     assert more["fields"][3] == {"path": ".data.s", "change": "changed", "masked": True}
     assert found["counts"] == {
-        "create": 1, "update": 1, "take_over": 1, "prune": 1, "hand_over": 1,
+        "create": 1, "update": 1, "take_over": 1, "replace": 0, "prune": 1, "hand_over": 1,
         "unchanged": 2, "held": 1, "blocked": 0, "skipped": 0, "failed": 1,
     }  # fmt: skip
 

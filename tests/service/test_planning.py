@@ -20,6 +20,7 @@ from tests.fix_sync import PROJECT, Installation
 from tests.fix_takeover import Predecessor
 from tests.objects import config_map, definition, deployment, manifest, text
 from tests.service.reader import read_only
+from tests.sync.test_replacing_cluster import job
 
 CANARY = "canary-4711-pass+word"
 ENCODED = base64.b64encode(CANARY.encode()).decode()
@@ -581,3 +582,18 @@ def test_values_of_a_secret_in_another_object_are_not_told(
         planned = plan_all(installation)
         assert fields(planned.projects[0], name) == ["changed .data.a"]
         assert ENCODED not in all_said(planned) + caplog.text
+
+
+def test_what_would_be_replaced_is_told(installation: Installation) -> None:
+    installation.commit({"a.yaml": job("a:1")})
+    installation.sync(wait=False)
+    installation.commit({"a.yaml": job("a:2")})
+    planned = plan(installation)
+    assert objects(planned) == {"it": "none failed"}
+    assert "set the annotation reconciler.dev/replace: allowed" in of(planned, "it").report.message
+    installation.commit({"a.yaml": job("a:2", value="allowed")})
+    planned = plan(installation)
+    assert objects(planned) == {"it": "replace updated"}
+    assert code(planned) == 1
+    assert any("a:1" in line and "a:2" in line for line in fields(planned, "it"))
+    assert "deleted and created anew" in of(planned, "it").report.message
