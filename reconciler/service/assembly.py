@@ -33,7 +33,7 @@ from reconciler.sync.passing import NoTimings, Timings
 from reconciler.sync.pausing import Pause
 from reconciler.sync.records import Records
 from reconciler.sync.repositories import Repositories
-from reconciler.sync.run import Parts, Progress
+from reconciler.sync.request import Parts, Progress
 from reconciler.sync.runner import Runner
 from reconciler.tasks import task_group
 

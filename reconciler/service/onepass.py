@@ -24,7 +24,7 @@ from reconciler.sync.fleet import why_blocked
 from reconciler.sync.keeper import why_idle
 from reconciler.sync.outcome import ProjectReport, State, can_take, left_alone
 from reconciler.sync.pausing import hearing
-from reconciler.sync.run import Progress, Request
+from reconciler.sync.request import Progress, Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import task_group
 

@@ -28,7 +28,7 @@ from reconciler.sync.errors import SyncError
 from reconciler.sync.keeper import why_idle
 from reconciler.sync.outcome import ObjectReport, Outcome, ProjectReport, Reason, State
 from reconciler.sync.preview import Action, Change, Preview
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.tasks import task_group
 
 log = logging.getLogger(__name__)

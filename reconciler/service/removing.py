@@ -21,7 +21,7 @@ from reconciler.service.signals import stopping
 from reconciler.service.turn import Say, no_turn, nothing_said
 from reconciler.sync.outcome import Held, ProjectReport
 from reconciler.sync.records import ProjectRecords
-from reconciler.sync.run import Progress, Request
+from reconciler.sync.request import Progress, Request
 from reconciler.sync.statuswriter import StatusWriter
 
 

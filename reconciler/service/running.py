@@ -29,7 +29,7 @@ from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.lease import Claim, Role
 from reconciler.sync.outcome import ProjectReport
 from reconciler.sync.passing import Timings
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.sync.runner import Runner
 from reconciler.tasks import cancel
 

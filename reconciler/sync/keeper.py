@@ -23,7 +23,7 @@ from reconciler.sync.awaiting import Awaited, awaited_of
 from reconciler.sync.backoff import Backoff
 from reconciler.sync.outcome import Outcome, ProjectReport, State, left_alone
 from reconciler.sync.pausing import Pause
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.sync.source import Source
 
 log = logging.getLogger(__name__)

@@ -8,36 +8,28 @@ guard.py. A run that cannot read something completely does nothing for what that
 and prunes nothing at all.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from reconciler.cluster.client import Cluster
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.takeover import Heir
-from reconciler.config.models import ManifestProject
 from reconciler.errors import ReconcilerError
-from reconciler.git.globs import FileLimits
-from reconciler.git.mirror import Revision
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef, split_api_version
-from reconciler.manifests.manifest import Manifest, ManifestSet
+from reconciler.manifests.manifest import ManifestSet
 from reconciler.sync import marks, rewind
 from reconciler.sync.allowed import allowed_of
 from reconciler.sync.apply import Applying, ApplyPass, Kinds, Standing
-from reconciler.sync.claims import Claims
 from reconciler.sync.compare import Comparison, compare
 from reconciler.sync.departing import Around
 from reconciler.sync.findings import Findings
-from reconciler.sync.identities import Identities, Identity
+from reconciler.sync.identities import Identity
 from reconciler.sync.importer import Importer
 from reconciler.sync.inventory import Record
 from reconciler.sync.leaving import Decision, Leaving
-from reconciler.sync.neighbours import Neighbours
 from reconciler.sync.oldagent import OldAgent
 from reconciler.sync.others import OtherProjects
 from reconciler.sync.outcome import (
@@ -47,63 +39,19 @@ from reconciler.sync.outcome import (
     State,
 )
 from reconciler.sync.ownership import SCALER, FieldOwnership, Scalers
-from reconciler.sync.passing import NoTimings, Timings
-from reconciler.sync.plan import Candidate, Live, Plan, Step
+from reconciler.sync.plan import Candidate, Live, Plan
 from reconciler.sync.preview import Preview, PreviewPass
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.recording import Recording, between_projects, new_record
-from reconciler.sync.records import ProjectRecords, Records
+from reconciler.sync.records import ProjectRecords
+from reconciler.sync.rendering import Rendering
 from reconciler.sync.replacing import Owned, Replacing
+from reconciler.sync.request import Parts, Request
 from reconciler.sync.rewind import LookingBack
-from reconciler.sync.source import Source
-from reconciler.sync.substituting import Substituting, digest_of, tainted
+from reconciler.sync.substituting import Substituting, tainted
 from reconciler.sync.walk import Walk
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, ObjectReport], None]
-"""Told of every object as it changes; project id first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to make real, and how long to stay with it."""
-
-    project: ManifestProject
-    revision: Revision
-    source: Source
-    limits: FileLimits
-    wait: bool = True
-    """Wait until all objects are ready, not only those that others need."""
-    waiting: Callable[[ProjectReport], None] = lambda _report: None
-    """Told how things are when all is sent and only waiting is left."""
-    preview: Preview | None = None
-    """Only find out what the run would do, into this; the project is one that writes nothing."""
-    departed: bool = False
-    """The project has left the configuration: it declares nothing, and others may declare its objects."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a newer request or the end of the service makes this one pointless."""
-
-    def looking(self) -> "Request":
-        """The same, to be compared only: nothing is written."""
-        return replace(self, project=replace(self.project, dry_run_strategy="client"), wait=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What all runs of one instance share."""
-
-    cluster: Cluster
-    instance: str
-    records: Records
-    records_namespace: str
-    identities: Identities
-    claims: Claims
-    neighbours: Neighbours
-    progress: Progress = lambda _project, _report: None
-    timings: Timings = field(default_factory=NoTimings)
-    wall: Callable[[], float] = time.time
-    """Seconds since the epoch, for what is recorded."""
 
 
 class Run:
@@ -125,7 +73,6 @@ class Run:
         self.request = request
         self.project = request.project
         self.kinds = kinds
-        self.key = key
         self.manifests = manifests
         self.records = records
         self.allowed = allowed_of(self.project, parts.cluster.reach)
@@ -138,9 +85,14 @@ class Run:
         )
         self.declared = {m.ref: m for m in manifests.manifests}
         self.unusable = manifests.claimed - self.declared.keys()
-        self.values = Substituting(who.cluster, kinds, request.source)
+        self.rendering = Rendering(
+            key=key,
+            instance=parts.instance,
+            project=self.project.id,
+            records=records,
+            values=Substituting(who.cluster, kinds, request.source),
+        )
         self.tainted = tainted(manifests.manifests)
-        self.digests: dict[ObjectRef, str] = {}
         self.sent: ApplyPass | None = None
         self.claimed: Mapping[ObjectRef, str] = {}
         self.find_others = find_others
@@ -204,9 +156,7 @@ class Run:
         if held:
             return self.findings.hold(held, plan_hash=plan_hash)
         await self._look_around()
-        for manifest in self.manifests.manifests:
-            if manifest.substitutions:
-                self.digests[manifest.ref] = await self.values.digest(manifest)
+        await self.rendering.look_up_values(self.manifests.manifests)
         missing = self.records.head is None and not self._are_records_unread
         everywhere = missing and await self.who.marked.names(self.records.owner, self.kinds.discovery)
         compared = await self._compare(everywhere=everywhere)
@@ -310,12 +260,6 @@ class Run:
 
     # -- compare ---------------------------------------------------------------------
 
-    def _mark(self, manifest: Manifest) -> str:
-        return self._mark_with(manifest, self.digests.get(manifest.ref, manifest.digest))
-
-    def _mark_with(self, manifest: Manifest, digest: str) -> str:
-        return marks.applied_mark(self.key, manifest.ref, manifest.api_version, digest)
-
     async def _compare(self, *, everywhere: bool = False) -> Comparison:
         return await compare(
             self.manifests,
@@ -324,7 +268,7 @@ class Run:
             discovery=self.kinds.discovery,
             inventory=self.records.owner,
             policy=self.project.inventory_policy,
-            mark=self._mark,
+            mark=self.rendering.mark,
             records_namespace=self.parts.records_namespace,
             heir=self.heir,
             why_not=self.allowed.why_not,
@@ -392,9 +336,9 @@ class Run:
             ),
             ownership=self.ownership,
             replacing=self.replacing,
-            declared=self._declared,
-            mark=self._mark_of,
-            render=self._render,
+            declared=self.rendering.declared,
+            mark=self.rendering.mark_of,
+            render=self.rendering.render,
             since=partial(_since, compared),
             stop=self.request.stop,
             save=lambda: self._save(applying.applied.values(), (), applying.reports),
@@ -428,12 +372,12 @@ class Run:
             kinds=self.kinds,
             manager=self.manager,
             ownership=self.ownership,
-            declared=self._declared,
+            declared=self.rendering.declared,
             plain=lambda step: self.request.source.body(step.wanted.manifest),
             tainted=self.tainted,
             replacing=self.replacing,
-            mark=self._mark_of,
-            render=self._render,
+            mark=self.rendering.mark_of,
+            render=self.rendering.render,
             readiness=self.who.readiness,
             stop=self.request.stop,
             timings=self.parts.timings,
@@ -469,9 +413,9 @@ class Run:
             settings=Applying(manager=self.manager, timeout=self.project.reconcile_timeout, wait=True),
             ownership=self.ownership,
             replacing=self.replacing,
-            declared=self._declared,
-            mark=self._mark_of,
-            render=self._render,
+            declared=self.rendering.declared,
+            mark=self.rendering.mark_of,
+            render=self.rendering.render,
             since=lambda _ref, _version: "",
             stop=self.request.stop,
             save=lambda: self._save((), (), pending.reports),
@@ -506,29 +450,12 @@ class Run:
         manifest = self.declared[ref]
         return self.kinds.discovery.find(ref.group, split_api_version(manifest.api_version)[1], ref.kind)
 
-    async def _declared(self, step: Step) -> Mapping[str, Any]:
-        return await self.values.body(step.wanted.manifest)
-
     async def _declared_scalers(self, namespace: str) -> list[dict[str, Any]]:
         return [
             await self.request.source.body(m)
             for ref, m in self.declared.items()
             if (ref.group, ref.kind, ref.namespace) == (*SCALER, namespace)
         ]
-
-    def _mark_of(self, step: Step, declared: Mapping[str, Any]) -> str:
-        manifest = step.wanted.manifest
-        return self._mark_with(manifest, digest_of(manifest, declared))
-
-    def _render(self, step: Step, declared: Mapping[str, Any]) -> bytes:
-        return marks.render(
-            declared,
-            step.wanted.manifest.ref,
-            instance=self.parts.instance,
-            project=self.project.id,
-            inventory=self.records.owner,
-            applied=self._mark_of(step, declared),
-        )
 
     # -- prune -------------------------------------------------------------------------
 

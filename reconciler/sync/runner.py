@@ -30,7 +30,8 @@ from reconciler.sync.others import OtherProjects, among
 from reconciler.sync.outcome import ProjectReport
 from reconciler.sync.preview import Preview
 from reconciler.sync.records import ProjectRecords
-from reconciler.sync.run import Parts, Request, Run
+from reconciler.sync.request import Parts, Request
+from reconciler.sync.run import Run
 
 KINDS_AGE: Final = 60.0
 """s; projects that are compared at about the same time share what is known of the kinds."""

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.sync.outcome import ProjectReport, State
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.sync.runner import Runner
 from tests.fix_sync import PROJECT, Installation
 from tests.objects import config_map

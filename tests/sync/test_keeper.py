@@ -16,7 +16,7 @@ from reconciler.sync.awaiting import Awaited
 from reconciler.sync.keeper import Keeper
 from reconciler.sync.outcome import Held, ObjectReport, Outcome, ProjectReport, State
 from reconciler.sync.pausing import Pause
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.sync.source import Source
 from tests.sync.pieces import ref
 

@@ -15,7 +15,7 @@ from reconciler.sync import marks
 from reconciler.sync.errors import TwoWriters
 from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.repositories import place_of
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from tests.fix_sync import Installation, of, outcomes
 from tests.objects import config_map, definition, deployment, manifest
 
