@@ -23,7 +23,7 @@ from reconciler.sync.backoff import Backoff
 from reconciler.sync.fleet import Fleet
 from reconciler.sync.keeper import Runs
 from reconciler.sync.outcome import ProjectReport, State
-from reconciler.sync.run import Request
+from reconciler.sync.request import Request
 from reconciler.sync.statuswriter import StatusWriter
 from reconciler.tasks import cancel
 
