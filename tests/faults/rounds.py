@@ -6,6 +6,7 @@ and put right by a normal run. The tests say how it breaks.
 """
 
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -36,6 +37,7 @@ class Command:
     """`reconciler sync` as a process of its own, on the other side of the gateway."""
 
     def __init__(self, installation: Installation, kubeconfig: Path) -> None:
+        self._installation = installation
         options = installation.options
         self._arguments = [
             str(COMMAND),
@@ -49,11 +51,17 @@ class Command:
         ]
 
     def run(self) -> tuple[int, str]:
-        """Run to its end, or until a signal ends it; returns the exit code and all that it said."""
+        """
+        Run to its end, or until a signal ends it; returns the exit code and all that it said.
+
+        What was killed could not let its lease go; nobody waits here until its time is over.
+        """
         with subprocess.Popen(
             self._arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as self._process:
             said, _ = self._process.communicate(timeout=LIMIT)
+        if self._process.returncode == -signal.SIGKILL:
+            self._installation.drop_lease()
         return self._process.returncode, said
 
     def signal(self, number: int) -> None:
@@ -113,7 +121,6 @@ class Rounds:
         check_deletes(first, before.keys() - wanted.keys(), where)
         if self._draw.random() < MOVED_ON:
             wanted = self._next()
-        self._installation.drop_lease()
         with self._installation.recorded() as second:
             report = self._installation.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"

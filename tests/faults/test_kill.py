@@ -78,7 +78,6 @@ def test_killed_first_sync_is_put_right_by_the_next_one(
         gateway.disarm()
         assert code == -signal.SIGKILL or not reached, f"{where}: {said}"
         check_known(fresh, where)
-        fresh.drop_lease()
         with fresh.recorded() as requests:
             report = fresh.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"
