@@ -21,6 +21,7 @@ from localcluster import ControlPlane
 from tests.fix_git import Authority, LoopThread
 
 SETTLE = 5.0  # s for requests that the server has already to be answered
+GOODBYE = 0.1  # s
 HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
@@ -119,6 +120,8 @@ class Gateway:
             if transport is not None:
                 transport.abort()  # a client that was killed says no goodbye
         await self._session.close()
+        # A TLS connection takes some turns of the loop to be gone, also one that was cut in a watch.
+        await asyncio.sleep(GOODBYE)
 
     async def _settle(self) -> None:
         watches = tuple(self._watches)
