@@ -24,6 +24,11 @@ def shown_name(name: str) -> str:
     return cut if cut.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in cut)
 
 
+def with_mend(what: str, mend: str) -> str:
+    """What happened and what would make it go away, where the reader knows already where it was."""
+    return "; ".join(part for part in (what, mend) if part)
+
+
 class ReconcilerError(Exception):
     """
     A problem a person can act on.
@@ -40,4 +45,4 @@ class ReconcilerError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        return " ".join((f"{line}; {self.mend}" if self.mend else line).split())
+        return " ".join(with_mend(line, self.mend).split())

@@ -166,17 +166,7 @@ class _Doctor:
 
     async def _rights_of(self, project: ManifestProject, revision: Revision, kinds: Kinds) -> list[Finding]:
         limits = self._configuration.limits if self._configuration else Configuration().limits
-        source = self._parts.repositories.source(project, limits)
-        try:
-            manifests = await source.manifests(
-                revision,
-                project.paths,
-                limits=limits,
-                default_namespace=project.default_namespace,
-                scope=kinds.scope,
-            )
-        finally:
-            await asyncio.to_thread(source.close)
+        manifests = await self._parts.repositories.manifests(project, revision, limits, scope=kinds.scope)
         places: dict[Resource, set[str]] = {}
         for ref in manifests.claimed:
             resource = None

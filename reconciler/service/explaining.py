@@ -5,7 +5,6 @@ Reads the object, the records and, where it is told where the configuration is, 
 that was applied. Never writes. No value of a field gets out of here, of Secrets not even in here.
 """
 
-import asyncio
 import difflib
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -312,17 +311,7 @@ async def _manifests(
     revision = (await assembly.repositories.look_for([there]))[project.id]
     if isinstance(revision, GitError):
         raise revision
-    source = assembly.repositories.source(project, limits)
-    try:
-        return await source.manifests(
-            revision,
-            project.paths,
-            limits=limits,
-            default_namespace=project.default_namespace,
-            scope=kinds.scope,
-        )
-    finally:
-        await asyncio.to_thread(source.close)
+    return await assembly.repositories.manifests(project, revision, limits, scope=kinds.scope)
 
 
 def _entry_of(ref: ObjectRef, status: StoredStatus | None) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from reconciler.cluster.errors import (
 from reconciler.cluster.health import Health
 from reconciler.cluster.managed import our_entry
 from reconciler.cluster.resource import Resource
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, with_mend
 from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Scope
 from reconciler.sync.inventory import Record
@@ -397,7 +397,7 @@ class ApplyPass(Pass):
     def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The apply was refused or got lost."""
         # The report names the object already; what and mend are enough.
-        self._fail(ref, reason_of(error), "; ".join(part for part in (error.what, error.mend) if part))
+        self._fail(ref, reason_of(error), with_mend(error.what, error.mend))
 
     def _fail(self, ref: ObjectRef, reason: str, message: str) -> None:
         self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason, message=message))

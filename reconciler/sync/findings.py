@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from reconciler.cluster.errors import KindNotServed
+from reconciler.errors import with_mend
 from reconciler.git.mirror import Revision
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
@@ -66,7 +67,7 @@ class Findings:
             ref=ref,
             outcome=Outcome.FAILED,
             reason=KindNotServed.reason if problem.kind_unknown else Reason.MANIFEST_INVALID,
-            message="; ".join(part for part in (problem.what, problem.mend) if part),
+            message=with_mend(problem.what, problem.mend),
             path=problem.path,
             line=problem.line,
         )
@@ -212,5 +213,4 @@ def _is_well(report: ObjectReport, *, waited: bool) -> bool:
 
 
 def _told(problem: FileProblem) -> str:
-    text = "; ".join(part for part in (problem.what, problem.mend) if part)
-    return f"{problem.path}:{problem.line}: {text}"
+    return f"{problem.path}:{problem.line}: {with_mend(problem.what, problem.mend)}"

@@ -92,18 +92,9 @@ class Neighbours:
         now = asyncio.get_running_loop().time()
         if isinstance(revision, GitError):
             return _Reading(now, unread=str(revision))
-        limits = self._configuration.limits
-        source = self._repositories.source(project, limits)
         try:
-            manifests = await source.manifests(
-                revision,
-                project.paths,
-                limits=limits,
-                default_namespace=project.default_namespace,
-                scope=scope,
-            )
+            limits = self._configuration.limits
+            manifests = await self._repositories.manifests(project, revision, limits, scope=scope)
         except GitError as error:
             return _Reading(now, unread=str(error))
-        finally:
-            await asyncio.to_thread(source.close)
         return _Reading(now, manifests.claimed, next(iter(manifests.unread), ""))

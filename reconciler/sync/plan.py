@@ -300,22 +300,20 @@ def _not_allowed(ref: ObjectRef, why: str) -> Refusal:
 
 
 def _owned(ref: ObjectRef, project: str) -> Refusal:
-    return Refusal(
-        ref=ref,
-        outcome=Outcome.BLOCKED,
-        reason=Reason.OWNED_BY_ANOTHER,
-        message=f"belongs to project {project}, which declares it as well; remove it from one of the two",
-        by=project,
-    )
+    return _disputed(ref, project, f"belongs to project {project}, which declares it as well")
 
 
 def _claimed(ref: ObjectRef, other: str) -> Refusal:
+    return _disputed(ref, other, f"project {other} declares it too")
+
+
+def _disputed(ref: ObjectRef, by: str, how: str) -> Refusal:
     return Refusal(
         ref=ref,
         outcome=Outcome.BLOCKED,
         reason=Reason.OWNED_BY_ANOTHER,
-        message=f"project {other} declares it too; remove it from one of the two",
-        by=other,
+        message=f"{how}; remove it from one of the two",
+        by=by,
     )
 
 

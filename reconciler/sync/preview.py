@@ -25,7 +25,7 @@ from reconciler.cluster.errors import (
 )
 from reconciler.cluster.fieldsets import Fields
 from reconciler.cluster.resource import Resource, is_secret
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, with_mend
 from reconciler.manifests.decode import CRD
 from reconciler.manifests.errors import SubstitutionFailed
 from reconciler.manifests.identity import ObjectRef
@@ -298,7 +298,7 @@ class PreviewPass(Pass):
 
     def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The server refuses it, or cannot be asked."""
-        message = "; ".join(part for part in (self._words(ref, error), error.mend) if part)
+        message = with_mend(self._words(ref, error), error.mend)
         self._report(ObjectReport(ref=ref, outcome=Outcome.FAILED, reason=reason_of(error), message=message))
 
     def blocked(self) -> list[ObjectReport]:

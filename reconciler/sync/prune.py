@@ -16,7 +16,7 @@ from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, Conflict, NotFound
 from reconciler.cluster.health import Health
 from reconciler.cluster.resource import Resource
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, with_mend
 from reconciler.manifests import order
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
@@ -210,8 +210,7 @@ class PrunePass(Pass):
 
     def failed(self, ref: ObjectRef, error: ReconcilerError) -> None:
         """The delete was refused or got lost."""
-        message = "; ".join(part for part in (error.what, error.mend) if part)
-        self._report(ref, Outcome.FAILED, reason_of(error), message)
+        self._report(ref, Outcome.FAILED, reason_of(error), with_mend(error.what, error.mend))
 
     def _report(self, ref: ObjectRef, outcome: Outcome, reason: str, message: str) -> None:
         report = ObjectReport(ref=ref, outcome=outcome, reason=reason, message=message)

@@ -6,7 +6,7 @@ resolved or fetched is an error for those who follow it, never an empty revision
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Mirror, Revision
 from reconciler.git.refs import RefSpec, RemoteRefs, Resolved, missing, resolve
 from reconciler.manifests.cache import DecodeCache
+from reconciler.manifests.manifest import ManifestSet, Scope
 from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.source import Bodies, NoFiles, Source
 
@@ -65,6 +66,27 @@ class Repositories:
             file_limit=limits.max_file_size,
             moved_back=partial(self._moved_back, place_of(project)),
         )
+
+    async def manifests(
+        self,
+        project: ManifestProject,
+        revision: Revision,
+        limits: FileLimits,
+        *,
+        scope: Callable[[str, str, str], Scope],
+    ) -> ManifestSet:
+        """All that a project declares at a revision, read once; GitError if it cannot be read whole."""
+        source = self.source(project, limits)
+        try:
+            return await source.manifests(
+                revision,
+                project.paths,
+                limits=limits,
+                default_namespace=project.default_namespace,
+                scope=scope,
+            )
+        finally:
+            await asyncio.to_thread(source.close)
 
     async def _moved_back(self, place: Place, before: str, revision: Revision) -> bool:
         credentials = await self.credentials.get(place.credentials) if place.credentials else None

@@ -279,11 +279,11 @@ class Run:
 
     def _damage(self, compared: Comparison) -> str:
         """Why the records cannot be fully believed; "" if they can."""
+        if self._are_records_unread:
+            return ""  # which says nothing of what they hold
         marked = bool(compared.strays) or any(
             found.owner == self.records.owner for found in compared.live.values()
         )
-        if self._are_records_unread:
-            return ""  # which says nothing of what they hold
         if self.records.head is None and marked:
             return "the inventory is missing while objects with our mark exist"
         return self.records.inventory.damage

@@ -21,7 +21,6 @@ from localcluster import ControlPlane
 from tests.fix_git import Authority, LoopThread
 
 SETTLE = 5.0  # s for requests that the server has already to be answered
-GOODBYE = 0.1  # s
 HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
@@ -120,8 +119,6 @@ class Gateway:
             if transport is not None:
                 transport.abort()  # a client that was killed says no goodbye
         await self._session.close()
-        # A TLS connection takes some turns of the loop to be gone, also one that was cut in a watch.
-        await asyncio.sleep(GOODBYE)
 
     async def _settle(self) -> None:
         watches = tuple(self._watches)
@@ -179,20 +176,29 @@ class Gateway:
         async with self._session.request(
             request.method, self._upstream + request.path_qs, headers=headers, data=body or None
         ) as reply:
-            if moment is Moment.AFTER:
-                if "watch" not in request.query:
-                    await reply.read()
-                return self._end(request)
-            answer = web.StreamResponse(
-                status=reply.status,
-                headers={n: v for n, v in reply.headers.items() if n.lower() not in HOP_BY_HOP},
-            )
-            with contextlib.suppress(ConnectionError):  # the client was killed
-                await answer.prepare(request)
-                async for piece in reply.content.iter_any():
-                    await answer.write(piece)
-                await answer.write_eof()
-            return answer
+            try:
+                if moment is Moment.AFTER:
+                    if "watch" not in request.query:
+                        await reply.read()
+                    return self._end(request)
+                return await _pass_on(reply, request)
+            finally:
+                # A polite end of TLS, of what was not read to its end, would outlive the loop.
+                if reply.connection and reply.connection.transport:
+                    reply.connection.transport.abort()
+
+
+async def _pass_on(reply: aiohttp.ClientResponse, request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(
+        status=reply.status,
+        headers={n: v for n, v in reply.headers.items() if n.lower() not in HOP_BY_HOP},
+    )
+    with contextlib.suppress(ConnectionError):  # the client was killed
+        await answer.prepare(request)
+        async for piece in reply.content.iter_any():
+            await answer.write(piece)
+        await answer.write_eof()
+    return answer
 
 
 def _reset(request: web.Request) -> web.Response:
