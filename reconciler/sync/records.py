@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound, NotLeader
@@ -29,6 +29,7 @@ from reconciler.tasks import task_group
 
 log = logging.getLogger(__name__)
 
+HEAD_TRIES: Final = 10  # each is one request of a person that came at the very moment of a write
 _KEY_BYTES = 32
 _ABSENT = ""  # resourceVersion of a part that is not in the cluster
 
@@ -256,7 +257,7 @@ class Records:
             head = await self._cluster.get(CONFIG_MAPS, self._namespace, records.name)
         except NotFound:
             return ""
-        # `approve` touches only the annotation; any other change of the head is a second writer.
+        # `approve` and `sync` touch only annotations; any other change of the head is a second writer.
         where = f"ConfigMap {self._namespace}/{records.name}"
         if parse_head(head.get("data") or {}, where=where) != records.head:
             self.forget(records)
@@ -313,13 +314,13 @@ class Records:
 
     async def _put_head(self, records: ProjectRecords, head: Head, *, approval_used: bool) -> None:
         name = records.name
-        for last_try in (False, True):
+        for last_try in [*[False] * (HEAD_TRIES - 1), True]:
             approved = "" if approval_used else records.approved
             try:
                 await self._put(records, name, "head", format_head(head), _notes(approved, records.asked))
                 break
             except TwoWriters:
-                # A person may have approved in the meantime, which is no second writer.
+                # Persons may have approved and asked in the meantime: they are no second writer.
                 if last_try or name not in records.versions:
                     self.forget(records)
                     raise

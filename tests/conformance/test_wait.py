@@ -15,6 +15,7 @@ import pytest
 
 from reconciler.cluster.errors import Forbidden, NotFound
 from reconciler.cluster.follow import Listed
+from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.watch import EventKind, WatchEvent
 from reconciler.manifests.identity import ObjectRef
@@ -57,6 +58,7 @@ class Told:
         self.items = {name: item(name, ".") for name in names}
         self.deleted: list[str] = []
         self.deaf = False
+        self.reach = Reach()
         self._news: asyncio.Queue[WatchEvent] = asyncio.Queue()
 
     @asynccontextmanager
@@ -111,7 +113,7 @@ class Waiting:
         self._task: asyncio.Task[None] | None = None
 
     def applied(self, readiness: Readiness) -> ApplyPass:
-        unused: Any = dict.fromkeys(("kinds", "declared", "mark", "render", "since"))
+        unused: Any = dict.fromkeys(("kinds", "declared", "mark", "render", "since", "replacing"))
         ownership: Any = SimpleNamespace(notes={})
         return ApplyPass(
             Walk(self.order, self.needs),

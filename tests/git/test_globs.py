@@ -229,7 +229,8 @@ GLOB_PARTS = st.sampled_from(
     ]
 )
 GLOBS = st.lists(GLOB_PARTS, max_size=10).map("".join)
-NAMES = st.text("ab.-^,{]\n", min_size=1, max_size=4)
+# No tree of git holds "." or "..".
+NAMES = st.text("ab.-^,{]\n", min_size=1, max_size=4).filter(lambda name: name not in {".", ".."})
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
 

@@ -150,13 +150,15 @@ def test_no_wait_still_waits_for_what_others_need(installation: Installation) ->
 
 def test_time_limit_of_a_pass_ends_the_waiting(installation: Installation) -> None:
     installation.commit({"a.yaml": deployment("never", behaviour="unready")})
-    report = installation.sync(timeout=0.5)
+    report = installation.sync(timeout=3)
     assert (report.state, outcomes(report)) == (State.PROGRESSING, {"never": "created"})
 
 
 def test_readiness_of_unchanged_objects_is_looked_at_again(installation: Installation) -> None:
+    installation.configure(reconcile_timeout="0.3s")
     installation.commit({"a.yaml": deployment("web", ready_after="1s")})
-    assert installation.sync(timeout=0.3).state is State.PROGRESSING
+    assert of(installation.sync(), "web").health == "InProgress"
+    installation.configure(reconcile_timeout="60s")
     report = installation.sync()
     assert (report.state, outcomes(report)) == (State.SYNCED, {"web": "unchanged"})
     assert of(report, "web").health == "Current"

@@ -1,5 +1,8 @@
 """The records as they lie in the cluster: readable, small, and noticed when others write them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from localcluster import Api
@@ -8,6 +11,7 @@ from reconciler.sync import marks
 from reconciler.sync.errors import TwoWriters
 from reconciler.sync.outcome import ObjectReport, Outcome, State
 from reconciler.sync.records import Records
+from tests.faults.gateway import Gateway
 from tests.fix_sync import PROJECT, Installation, outcomes
 from tests.objects import config_map, deployment, manifest
 
@@ -137,6 +141,27 @@ def test_second_writer_is_noticed_and_not_overwritten(
     assert "written by somebody else" in report.reason
     assert installation.record(part)["metadata"]["labels"]["by"] == "another"
     assert installation.sync().state is State.SYNCED
+
+
+def test_requests_of_persons_while_the_head_is_written_are_no_second_writer(
+    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path
+) -> None:
+    """Each of three comes at the very moment of a write, so that it conflicts three times."""
+    installation.commit({"a.yaml": config_map("a")})
+    installation.sync()
+    installation.commit({"a.yaml": config_map("a", a="2")})
+    head = installation.path("configmaps", installation.inventory_id)
+    tokens = iter(("one", "two", "three"))
+
+    def ask_first(method: str, path: str) -> None:
+        if method == "PUT" and head in path and (token := next(tokens, "")):
+            installation.api.patch(head, {"metadata": {"annotations": {marks.ASKED: token}}})
+
+    gateway.instead = ask_first
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    report = installation.sync()
+    assert (report.state, outcomes(report)) == (State.SYNCED, {"a": "updated"})
+    assert installation.record()["metadata"]["annotations"][marks.ASKED] == "three"
 
 
 def test_newest_lines_of_few_changed_objects_stand_in_the_head(installation: Installation) -> None:
