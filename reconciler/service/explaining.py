@@ -34,6 +34,7 @@ from reconciler.service.signals import interruptible
 from reconciler.sync import marks
 from reconciler.sync.apply import Kinds
 from reconciler.sync.errors import SyncError
+from reconciler.sync.live import live_of
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.status import StoredStatus, read_status
 
@@ -218,7 +219,7 @@ class _Explaining:
             return f"in the inventory of project {kept.project}, but not in the cluster", False
         if kept is not None:
             record = kept.inventory.records[self._ref]
-            if owner != kept.owner:
+            if not live_of(self._metadata, instance=self._instance).belongs_to(kept.owner):
                 return f"in the inventory of project {kept.project}, but does not carry its mark", False
             if record.uid not in ("", self._metadata.get("uid")):
                 return f"of project {kept.project}, but re-created by another hand since", False

@@ -276,5 +276,5 @@ def _strays(
         Record(ref, resource.api_version, uid=found.uid, entry=found.entry, time=found.time): found
         for ref, found in sorted(snapshot.items())
         # Controllers copy annotations (a Deployment's to its ReplicaSets), never our managed fields.
-        if ref not in refs and found.owner == inventory and found.entry
+        if ref not in refs and found.belongs_to(inventory) and found.entry
     }

@@ -144,7 +144,7 @@ def _why_not_prunable(
     reason, message = None, ""
     if protected:
         reason, message = Reason.PROTECTED, "left git, but the service needs it and never prunes it"
-    elif live.owner != inventory:
+    elif not live.belongs_to(inventory):
         reason = Reason.NOT_OURS
         message = "left git, but does not carry our owner mark; delete it by hand if it may go"
     elif record.uid and record.uid != live.uid:

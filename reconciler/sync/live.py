@@ -35,11 +35,16 @@ class Labelled:
     resource_version: str
 
 
-def live_of(metadata: Mapping[str, Any], *, labelled: bool) -> Live:
-    """The record of one object's metadata; our managedFields entry is found by its project's manager."""
+def live_of(metadata: Mapping[str, Any], *, instance: str) -> Live:
+    """
+    The record of one object's metadata, as `instance` sees it.
+
+    Our managedFields entry is found by its project's manager.
+    """
     annotations = metadata.get("annotations") or {}
     project = str(annotations.get(marks.PROJECT, ""))
     entry = our_entry(metadata, marks.field_manager(project)) if project else None
+    label = str((metadata.get("labels") or {}).get(marks.INSTANCE_LABEL, ""))
     return Live(
         uid=metadata["uid"],
         resource_version=metadata.get("resourceVersion", ""),
@@ -49,7 +54,8 @@ def live_of(metadata: Mapping[str, Any], *, labelled: bool) -> Live:
         entry=entry.hash if entry else "",
         time=entry.time if entry else "",
         api_version=entry.api_version if entry else "",
-        labelled=labelled,
+        labelled=label == instance,
+        elsewhere="" if label == instance else label,
         terminating="deletionTimestamp" in metadata,
         depends_on=str(annotations.get(marks.DEPENDS_ON, "")),
         keep=marks.keep_of(metadata),
@@ -69,7 +75,7 @@ def ref_of(resource: Resource, metadata: Mapping[str, Any]) -> ObjectRef:
 
 
 def _found(
-    resource: Resource, item: Mapping[str, Any], keeps: Iterable[Keep], *, labelled: bool
+    resource: Resource, item: Mapping[str, Any], keeps: Iterable[Keep], *, instance: str
 ) -> tuple[ObjectRef, Live]:
     """One object of an answer. Raises ServerFault where an extension server leaves out who it is."""
     metadata = item.get("metadata") or {}
@@ -79,7 +85,7 @@ def _found(
             where=str(resource),
             mend="look at what serves this kind",
         )
-    ref, its = ref_of(resource, metadata), live_of(metadata, labelled=labelled)
+    ref, its = ref_of(resource, metadata), live_of(metadata, instance=instance)
     return ref, with_managed(its, metadata) if any(keep(ref, its) for keep in keeps) else its
 
 
@@ -98,6 +104,7 @@ class LiveObjects:
 
     def __init__(self, cluster: Cluster, *, instance: str, tasks: asyncio.TaskGroup) -> None:
         self._cluster = cluster
+        self._instance = instance
         self._selector = f"{marks.INSTANCE_LABEL}={instance}"
         self._tasks = tasks
         self._reads: dict[Resource, _Reads] = {}
@@ -160,7 +167,7 @@ class LiveObjects:
                 resource, namespace=namespace, label_selector=self._selector, metadata_only=True
             ):
                 for item in page.items:
-                    ref, its = _found(resource, item, keeps, labelled=True)
+                    ref, its = _found(resource, item, keeps, instance=self._instance)
                     found[ref] = its
                 version = page.resource_version
             # Events after the earliest of several moments leave out nothing.
@@ -213,7 +220,7 @@ class LiveObjects:
             found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
         except NotFound:
             return None
-        return _found(resource, found, [keep], labelled=False)
+        return _found(resource, found, [keep], instance=self._instance)
 
     async def _list_among(
         self, resource: Resource, namespace: str, refs: frozenset[ObjectRef], keep: Keep
@@ -221,7 +228,7 @@ class LiveObjects:
         found: dict[ObjectRef, Live] = {}
         async for page in self._cluster.pages(resource, namespace=namespace, metadata_only=True):
             for item in page.items:
-                ref, its = _found(resource, item, [keep], labelled=False)
+                ref, its = _found(resource, item, [keep], instance=self._instance)
                 if ref in refs:
                     found[ref] = its
         return found

@@ -138,9 +138,10 @@ def _target(scaler: Body) -> tuple[str, str, str]:
 class FieldOwnership:
     """Settles ownership before the applies of one project; `notes` are what there is to tell, by object."""
 
-    def __init__(self, cluster: Cluster, *, heir: Heir, scalers: Scalers) -> None:
+    def __init__(self, cluster: Cluster, *, instance: str, heir: Heir, scalers: Scalers) -> None:
         self.notes: dict[ObjectRef, str] = {}
         self._cluster = cluster
+        self._instance = instance
         self._heir = heir
         self._scalers = scalers
 
@@ -208,8 +209,9 @@ class FieldOwnership:
         except NotFound as error:
             raise _changed(ref) from error
         metadata = found["metadata"]
-        live = with_managed(live_of(metadata, labelled=planned.labelled), metadata)
-        if (live.uid, live.owner, live.terminating) != (planned.uid, planned.owner, False):
+        live = with_managed(live_of(metadata, instance=self._instance), metadata)
+        was = (planned.uid, planned.owner, planned.elsewhere, False)
+        if (live.uid, live.owner, live.elsewhere, live.terminating) != was:
             raise _changed(ref)
         return live
 

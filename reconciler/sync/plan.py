@@ -18,7 +18,7 @@ from reconciler.config.models import InventoryPolicy
 from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import Manifest
 from reconciler.sync.inventory import Record
-from reconciler.sync.marks import is_record
+from reconciler.sync.marks import is_inventory_id, is_record
 from reconciler.sync.others import NOBODY, OtherProjects
 from reconciler.sync.outcome import Outcome, Reason
 
@@ -40,6 +40,8 @@ class Live:
     api_version: str = ""
     """Of our managedFields entry."""
     labelled: bool = True
+    elsewhere: str = ""
+    """Another instance, whose label it carries."""
     terminating: bool = False
     depends_on: str = ""
     keep: str = ""
@@ -50,6 +52,10 @@ class Live:
     """It carries kubectl's annotation."""
     managed: bytes = b""
     """managedFields as JSON, where the object is to be applied; else b""."""
+
+    def belongs_to(self, inventory: str) -> bool:
+        """Whether its marks say so: an inventory id that git gives may be another instance's as well."""
+        return self.owner == inventory and (not self.elsewhere or is_inventory_id(inventory))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +164,7 @@ def plan(
             refusals.append(_not_allowed(want.manifest.ref, why))
             continue
         there = live.get(want.manifest.ref)
-        ours = there is not None and there.owner == inventory
+        ours = there is not None and there.belongs_to(inventory)
         if not ours and (other := claimed.get(want.manifest.ref)):
             owner = others.owning(want.manifest.ref, there.owner) if there else ""
             # Told alike in every run, whichever of the two was first in this one.
@@ -234,7 +240,7 @@ def _decide(
             reason=Reason.TERMINATING,
             message="is being deleted and created again when it is gone; if it stays, look at its finalizers",
         )
-    if live.owner == inventory:
+    if live.belongs_to(inventory):
         why = _why_apply(want, record, live, heir)
         return Step(wanted=want, why=why, live=live) if why else None
     # Without marks, only the uid that we were given tells ours from one made anew by another hand.
@@ -283,6 +289,8 @@ def _foreign(want: Wanted, live: Live, policy: InventoryPolicy, others: OtherPro
             "to take it over set inventory_policy: adopt_if_no_inventory",
         )
     owner = f"project {live.project}" if live.project else f"inventory {live.owner}"
+    if live.elsewhere:
+        owner += f" of instance {live.elsewhere}"
     mend = "remove it from one of the two"
     if departed := others.departed(live.owner):
         owner = f"project {departed}, which has left the configuration"

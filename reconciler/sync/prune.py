@@ -87,7 +87,7 @@ class PrunePass(Pass):
             await self._let_go(ref, resource)
             return
         for _ in range(_TRIES):
-            if live.owner != self._settings.inventory or live.uid != candidate.live.uid:
+            if not live.belongs_to(self._settings.inventory) or live.uid != candidate.live.uid:
                 self._changed(ref)
                 return
             if live.keep:
@@ -111,7 +111,7 @@ class PrunePass(Pass):
                 found = await self._cluster.get(resource, ref.namespace, ref.name, metadata_only=True)
             except NotFound:
                 break
-            live = live_of(found["metadata"], labelled=True)
+            live = live_of(found["metadata"], instance=self._settings.instance)
         else:
             raise last
         if await self._is_gone(ref, resource):
@@ -143,8 +143,8 @@ class PrunePass(Pass):
                 self._pruned(ref)
                 return
             metadata = found["metadata"]
-            live = live_of(metadata, labelled=True)
-            kept = live.keep and live.owner in (None, settings.inventory)
+            live = live_of(metadata, instance=settings.instance)
+            kept = live.keep and (live.owner is None or live.belongs_to(settings.inventory))
             if not kept or live.uid != self._candidates[ref][0].live.uid:
                 self._changed(ref)
                 return

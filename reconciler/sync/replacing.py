@@ -74,7 +74,7 @@ def why_not(ref: ObjectRef, *, asked: str, goes: str, mark: str, live: Live, own
     record = owned.record
     if owned.damage:
         return f"not replaced: the inventory is not to be believed ({owned.damage})"
-    if live.owner != owned.inventory or record is None or record.uid not in ("", live.uid):
+    if not live.belongs_to(owned.inventory) or record is None or record.uid not in ("", live.uid):
         return "not replaced: it is not ours by inventory and owner mark; delete it by hand if it may go"
     if live.keep:
         return f"not replaced: an annotation keeps it ({live.keep})"
@@ -95,6 +95,7 @@ class Replacing:
         self,
         cluster: Cluster,
         *,
+        instance: str,
         manager: str,
         owned: Callable[[ObjectRef], Owned],
         guarded_kinds: Collection[str],
@@ -104,6 +105,7 @@ class Replacing:
         dry_run: bool,
     ) -> None:
         self._cluster = cluster
+        self._instance = instance
         self._manager = manager
         self._owned = owned
         self._guarded_kinds = guarded_kinds
@@ -130,7 +132,7 @@ class Replacing:
             found = await self._cluster.get(
                 resource, ref.namespace, ref.name, metadata_only=is_secret(resource)
             )
-            live = live_of(found["metadata"], labelled=True)
+            live = live_of(found["metadata"], instance=self._instance)
             goes = what_goes(ref, declared, found, self._guarded_kinds)
             why = why_not(ref, asked=asked, goes=goes, mark=mark, live=live, owned=owned)
             if not why and ref in self._deleted:

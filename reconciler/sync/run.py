@@ -80,6 +80,7 @@ class Run:
         self.heir = Heir(self.manager, marks.MANAGERS, frozenset(self.project.take_over))
         self.ownership = FieldOwnership(
             who.cluster,
+            instance=parts.instance,
             heir=self.heir,
             scalers=Scalers(who.cluster, find=kinds.discovery.preferred, declared=self._declared_scalers),
         )
@@ -113,6 +114,7 @@ class Run:
         )
         self.replacing = Replacing(
             who.cluster,
+            instance=parts.instance,
             manager=self.manager,
             owned=self._owned,
             guarded_kinds=self.project.guarded_kinds,
@@ -282,7 +284,7 @@ class Run:
         if self._are_records_unread:
             return ""  # which says nothing of what they hold
         marked = bool(compared.strays) or any(
-            found.owner == self.records.owner for found in compared.live.values()
+            found.belongs_to(self.records.owner) for found in compared.live.values()
         )
         if self.records.head is None and marked:
             return "the inventory is missing while objects with our mark exist"

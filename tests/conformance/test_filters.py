@@ -24,8 +24,9 @@ DETACH = {"client.lifecycle.config.k8s.io/deletion": "detach"}
 def there(owner: str | None = INVENTORY, *, uid: str = "u1", **annotations: str) -> Live:
     """An object as the API server shows it; `owner` None carries no owner mark."""
     ours = {} if owner is None else {marks.OWNING_INVENTORY: owner}
-    metadata = {"name": "x", "uid": uid, "annotations": {**ours, **annotations}}
-    return live_of(metadata, labelled=owner is not None)
+    labels = {} if owner is None else {marks.INSTANCE_LABEL: "prod"}
+    metadata = {"name": "x", "uid": uid, "labels": labels, "annotations": {**ours, **annotations}}
+    return live_of(metadata, instance="prod")
 
 
 def decide(

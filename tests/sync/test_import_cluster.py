@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from reconciler.sync import keeper, marks
 from reconciler.sync.outcome import State
 from tests.agentk import Agentk, key_of
 from tests.fix_cluster import LEASE_RIGHTS
-from tests.fix_sync import PROJECT, Installation, outcomes
+from tests.fix_sync import PROJECT, Installation, of, outcomes
 from tests.objects import config_map, deployment, manifest
 from tests.sync.inprocess import running
 
@@ -323,6 +324,25 @@ def test_inventory_object_without_one_in_the_cluster_gives_its_id(
     installation.commit({"inventory.yaml": None, "a.yaml": config_map("a", a="2")})
     assert outcomes(installation.sync()) == {"a": "updated"}
     assert owner(installation, "a") == agentk.id, "it stays what it was"
+
+
+def test_two_instances_with_one_inventory_object_leave_each_others_objects_alone(
+    installation: Installation, agentk: Agentk
+) -> None:
+    """The owner mark is the same; the label tells whose they are, when they are applied and pruned."""
+    installation.commit(
+        {"a.yaml": config_map("a"), "b.yaml": config_map("b"), "inventory.yaml": inventory_object(agentk)}
+    )
+    assert installation.sync().state is State.SYNCED
+    installation.options = replace(installation.options, instance="another")
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert outcomes(report) == {"a": "blocked", "b": "blocked"}
+    assert f"project {PROJECT} of instance {installation.namespace}" in of(report, "a").message
+    installation.commit({"b.yaml": None})
+    with installation.recorded() as more:
+        installation.sync()
+    assert [*requests.of_objects, *more.of_objects] == []
 
 
 def test_two_projects_cannot_have_one_id(installation: Installation, agentk: Agentk) -> None:

@@ -5,6 +5,7 @@ Rows are named after the sentences that they decide: the policy table of the app
 the marks, the uid, and what may never be pruned.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,38 @@ def test_inventory_policy_never_lets_go_what_lacks_our_mark(policy, found, outco
 def test_what_left_git(had, found, want):
     got = decide(records=(record("a", **had),), found={} if found is None else {A: live(**found)})
     assert summary(got) == want
+
+
+@pytest.mark.parametrize(
+    ("inventory", "found", "fates"),
+    [
+        pytest.param("1-4711", {}, ["leave a", "prune a"], id="ours"),
+        pytest.param(
+            "1-4711",
+            {"labelled": False},
+            ["apply a: our label was removed", "prune a"],
+            id="nobody's label, so that the mark counts",
+        ),
+        pytest.param(
+            "1-4711",
+            {"labelled": False, "elsewhere": "east"},
+            ["blocked a: OwnedByAnother", "skipped a: NotOurs"],
+            id="another instance's, which has the same id",
+        ),
+        pytest.param(
+            INVENTORY,
+            {"labelled": False, "elsewhere": "east"},
+            ["apply a: our label was removed", "prune a"],
+            id="an id that only we can have, whatever the label says",
+        ),
+    ],
+)
+def test_id_that_git_gives_may_be_another_instances_too(inventory, found, fates):
+    there = {A: replace(live(**found), owner=inventory)}
+    records = [record("a")]
+    declared = whole_plan((A,), records=records, live=there, inventory=inventory)
+    left = whole_plan(records=records, live=there, inventory=inventory)
+    assert [summary(declared), summary(left)] == fates
 
 
 def test_our_mark_without_an_entry_in_the_inventory_is_never_pruned():
