@@ -135,6 +135,7 @@ class Service:
             waiting=_log_waiting,
             heard=self._hear_lease,
         )
+        self._leader.note(marks.CANNOT_ANSWER, "")  # whatever the last holder said of itself
         self._turn_for = asyncio.Event()
         self._notes: Mapping[str, str] = {}
         self._last: Reading | None = None
@@ -197,6 +198,7 @@ class Service:
                 polled=self._observer.observe_poll,
                 reread=self._reread,
                 taken_on=partial(self._leader.note, marks.HANDLED),
+                deaf=partial(self._leader.note, marks.CANNOT_ANSWER),
             )
             self._term.requests.lease(self._notes)
             self._working = self._parts.tasks.create_task(self._work(self._term), name="work")
@@ -269,6 +271,9 @@ class Service:
             self._said.tell(self._state)
             self._observer.observe_configuration(isinstance(self._state, Accepted))
         self._last = reading
+        if self._state.configuration is None:
+            why = "; ".join(first_of(self._state.problems))
+            self._leader.note(marks.CANNOT_ANSWER, f"it has no usable configuration: {why}")
         await self._take_in(self._state)
 
     async def _take_in(self, state: ConfigState) -> None:

@@ -67,7 +67,9 @@ class Term:
         polled: Callable[[bool], None],
         reread: Callable[[], Awaitable[None]],
         taken_on: Callable[[str], None],
+        deaf: Callable[[str], None],
     ) -> None:
+        self._deaf = deaf
         self._parts = parts
         self._tell = observe
         self._statuses = StatusWriter(parts.records, parts.pause)
@@ -126,7 +128,7 @@ class Term:
             await self._fleet.configure(configuration)
             await self._retain([project.id for project in configuration.projects])
             if first:
-                ear = Ear(self._parts.records, self.requests.project)
+                ear = Ear(self._parts.records, asked=self.requests.project, deaf=self._deaf)
                 self._beside.append(self._parts.tasks.create_task(ear.listen(), name="ear"))
                 self._beside.append(self._parts.tasks.create_task(self.requests.run(), name="requests"))
 

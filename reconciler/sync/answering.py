@@ -23,11 +23,17 @@ DEAF_FOR: Final = 60.0  # s until the watch is tried again where it may not be o
 
 
 class Ear:
-    """`asked` is called with project and requests, once for each new text."""
+    """
+    `asked` is called with project and requests, once for each new text; `deaf` is told why nothing
+    can be heard, and "" when it can.
+    """
 
-    def __init__(self, records: Records, asked: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, records: Records, *, asked: Callable[[str, str], None], deaf: Callable[[str], None]
+    ) -> None:
         self._records = records
         self._asked = asked
+        self._deaf = deaf
         self._heard: dict[str, str] = {}
 
     async def listen(self) -> None:
@@ -37,6 +43,7 @@ class Ear:
                 await self._follow()
             except ReconcilerError as error:
                 log.warning("`reconciler sync` cannot ask this service for a run: %s", error)
+                self._deaf(str(error))
                 await asyncio.sleep(DEAF_FOR)
 
     async def _follow(self) -> None:
@@ -44,6 +51,7 @@ class Ear:
             async for news in stream:
                 match news:
                     case Listed(items=heads):
+                        self._deaf("")
                         for head in heads:
                             await self._hear(head)
                     case WatchEvent(kind=kind, object=head) if kind is not EventKind.DELETED:

@@ -17,6 +17,7 @@ from reconciler.config.models import ManifestProject
 from reconciler.sync import asked, marks
 from reconciler.sync.errors import TwoWriters
 from reconciler.sync.leader import Leader
+from reconciler.sync.lease import Role
 from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.records import Records
 from reconciler.tasks import task_group
@@ -51,7 +52,9 @@ class Asking:
         self._all = asyncio.Event()
 
     async def run(self, leader: Leader) -> None:
-        """Ask, and return when all have answered. Raises ReconcilerError."""
+        """Ask, and return when all have answered, or none will. Raises ReconcilerError."""
+        if self._all.is_set():
+            return
         async with task_group() as tasks:
             for name in self._projects:
                 tasks.create_task(self._ask(name))
@@ -83,7 +86,11 @@ class Asking:
         )
 
     def hear_lease(self, notes: Mapping[str, str]) -> None:
-        """The annotations of the Lease: which new projects the service has taken on."""
+        """The annotations of the Lease: whether the service answers, and which new projects it has."""
+        if notes.get(marks.ROLE) == Role.SERVICE and (why := notes.get(marks.CANNOT_ANSWER)):
+            for project in self._projects.keys() - self._said.keys():
+                reason = f"the running service cannot be asked: {why}"
+                self._take(ProjectReport(project=project, state=State.UNKNOWN, reason=reason, unusable=True))
         handled = notes.get(marks.HANDLED, "").split()
         if self._token not in handled:
             return

@@ -136,7 +136,7 @@ class Leader:
             log.warning("the lease is not released and runs out in %.0f s: %s", lease.DURATION, error)
 
     def note(self, key: str, text: str) -> None:
-        """Have an annotation written with the next renewal."""
+        """Have an annotation written with the next renewal, or taken off where the text is empty."""
         self._notes[key] = text
 
     async def ask_holder(self, key: str, change: Callable[[Mapping[str, str]], str]) -> bool:
@@ -311,9 +311,9 @@ class Leader:
 
     def _body(self, claim: Claim) -> dict[str, Any]:
         metadata = self._found.get("metadata") or {}
-        annotations = {**(metadata.get("annotations") or {}), **self._notes, marks.ROLE: claim.role}
+        notes = {**(metadata.get("annotations") or {}), **self._notes, marks.ROLE: claim.role}
         if not claim.promised:
-            annotations.pop(marks.TURN_FOR, None)
+            notes.pop(marks.TURN_FOR, None)
         acquired = (self._found.get("spec") or {}).get("acquireTime") if self.leads else None
         body: dict[str, Any] = {
             "apiVersion": LEASES.api_version,
@@ -322,7 +322,7 @@ class Leader:
                 "name": self.name,
                 "namespace": self._namespace,
                 "labels": {marks.RECORDS_LABEL: self._instance, marks.PART_LABEL: "lease"},
-                "annotations": annotations,
+                "annotations": {key: text for key, text in notes.items() if text},
             },
             "spec": lease.spec_of(claim, acquired=acquired or claim.renewed),
         }

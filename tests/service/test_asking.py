@@ -144,6 +144,42 @@ def test_project_that_the_service_does_not_know_is_told_as_such(installation: In
         assert "mine: the running service has no such project in its configuration" in done.out
 
 
+def test_service_without_a_usable_configuration_is_not_waited_for(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    good = installation.config_file.read_text()
+    mine = installation.directory / "mine.yaml"
+    mine.write_text(good)
+    installation.config_file.write_text("gitops: {manifest_projects: 7}\n")
+    with service(installation) as process:
+        process.said(LEADS)
+        until(lambda: marks.CANNOT_ANSWER in lease(installation)["metadata"]["annotations"], "the note")
+        done = sync(installation, f"--config={mine}")
+        assert (done.code, row(done)[2]) == (2, "unknown"), done
+        assert "the running service cannot be asked: it has no usable configuration" in done.out
+        assert "gitops.manifest_projects" in done.out
+        installation.config_file.write_text(good)
+        at_rest(process, installation)
+        until(lambda: marks.CANNOT_ANSWER not in lease(installation)["metadata"]["annotations"], "its end")
+        done = sync(installation)
+        assert (done.code, row(done)[2]) == (0, "synced"), done
+
+
+def test_service_that_may_not_watch_its_records_is_not_waited_for(
+    installation: Installation, grant: Callable[..., Path]
+) -> None:
+    """Objects are read, requests are only heard."""
+    installation.commit({"a.yaml": config_map("a")})
+    verbs = ["get", "list", "create", "update", "patch", "delete"]
+    kubeconfig = grant({"apiGroups": [""], "resources": ["*"], "verbs": verbs}, LEASE_RIGHTS)
+    with service(installation, f"--kubeconfig={kubeconfig}") as process:
+        at_rest(process, installation)
+        until(lambda: marks.CANNOT_ANSWER in lease(installation)["metadata"]["annotations"], "the note")
+        done = sync(installation)
+        assert (done.code, row(done)[2]) == (2, "unknown"), done
+        assert "the running service cannot be asked: " in done.out
+        assert "may not watch configmaps" in done.out
+
+
 def test_no_wait_and_timeout_mean_what_they_mean(installation: Installation) -> None:
     installation.configure(reconcile_timeout="3600s")
     installation.commit({"a.yaml": config_map("a")})
