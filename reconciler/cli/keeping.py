@@ -171,7 +171,7 @@ def restore(
         typer.echo(line)
 
 
-@taking(SOURCES, CLUSTER)
+@taking(SOURCES, CLUSTER, REACH)
 def doctor(
     *, options: "Options", output: OutputFormat = Output.TABLE, log_level: Log = LogLevel.ERROR
 ) -> None:
@@ -179,9 +179,11 @@ def doctor(
     Look this installation over, and say for each finding what mends it. Nothing is changed.
 
     Rights are those of whom the command runs as: run it in the service's pod, or with the kubeconfig
-    of its ServiceAccount. Without a configuration, what needs one is skipped.
+    of its ServiceAccount. Give it the service's --namespaces: beyond them no right is missed. Without
+    a configuration, what needs one is skipped.
 
-    Exit code: 0 all fine, 1 something was found or is unknown, 2 nothing could be checked.
+    Exit code: 0 all fine, or what was found is minor, 1 something was found or is unknown, 2 nothing
+    could be checked.
 
     Example: reconciler doctor --config config.yaml --instance prod
 

@@ -91,7 +91,7 @@ def diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         {
             "name": check.name,
             "result": check.result,
-            "findings": [{"what": its.what, "mend": its.mend} for its in check.findings],
+            "findings": [{"what": its.what, "mend": its.mend, "minor": its.minor} for its in check.findings],
             "unknown": check.unknown,
             "skipped": check.skipped,
         }
@@ -105,7 +105,8 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     render.print_table(("CHECK", "RESULT"), [(its.name, its.result) for its in diagnosis.checks])
     for check in diagnosis.checks:
         for finding in check.findings:
-            say(f"{check.name}: {finding.what}; {finding.mend}")
+            weight = "minor: " if finding.minor else ""
+            say(f"{check.name}: {weight}{finding.what}; {finding.mend}")
         if check.unknown:
             say(f"{check.name}: could not be checked: {check.unknown}")
         if check.skipped:

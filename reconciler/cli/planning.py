@@ -80,7 +80,7 @@ def plan(
     raise typer.Exit(diffview.exit_code(planned))
 
 
-@taking(SOURCES, CLUSTER)
+@taking(SOURCES, CLUSTER, REACH)
 def explain(
     what: Annotated[
         str, typer.Argument(metavar="KIND/NAME", help="The kind as kubectl takes it: deploy/web, Secret/key.")

@@ -2,7 +2,8 @@
 Looks an installation over: `reconciler doctor`. Each finding comes with its mend.
 
 Every check is on its own: one that fails or takes too long is said to be unknown, and the
-others go on. Nothing is written but to the local mirrors.
+others go on. Nothing is written but to the local mirrors. What lies beyond --namespaces is
+not looked at, and no right there is missed.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.errors import Forbidden
-from reconciler.cluster.resource import CONFIG_MAPS, Resource
+from reconciler.cluster.resource import CONFIG_MAPS, LEASES, Resource
 from reconciler.config.models import Configuration, ManifestProject
 from reconciler.errors import ReconcilerError
 from reconciler.git.errors import GitError
@@ -22,10 +23,11 @@ from reconciler.git.mirror import Revision
 from reconciler.service.assembly import Assembled, assembled
 from reconciler.service.onepass import read_configuration
 from reconciler.service.options import ConfigUnusable, Options, records_namespace
-from reconciler.service.rights import Reviews, missing_for_objects, of_records, told
+from reconciler.service.rights import Reviews, Right, missing_for_objects, of_pause, of_records, told
 from reconciler.service.signals import interruptible
 from reconciler.sync import marks
 from reconciler.sync.apply import Kinds
+from reconciler.sync.compare import all_kinds
 from reconciler.sync.errors import RecordsTooNew, RecordsUnusable
 from reconciler.sync.live import LiveObjects
 from reconciler.sync.oldagent import OldAgent
@@ -41,10 +43,11 @@ _OLD_MANAGER: Final = "agentk"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not well, and what mends it."""
+    """Something that is not well, and what mends it; `minor`: the service does without."""
 
     what: str
     mend: str
+    minor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Check:
     def result(self) -> str:
         """One word."""
         if self.findings:
-            return "findings"
+            return "minor" if all(its.minor for its in self.findings) else "findings"
         return "unknown" if self.unknown else "skipped" if self.skipped else "fine"
 
 
@@ -73,8 +76,8 @@ class Diagnosis:
 
     @property
     def is_well(self) -> bool:
-        """Nothing was found, and nothing is unknown."""
-        return all(check.result in ("fine", "skipped") for check in self.checks)
+        """Nothing was found that the service cannot do without, and nothing is unknown."""
+        return all(check.result in ("fine", "minor", "skipped") for check in self.checks)
 
 
 async def examine(options: Options) -> Diagnosis:
@@ -95,6 +98,7 @@ class _Doctor:
     def __init__(self, parts: Assembled, discovery: Discovery) -> None:
         self._parts = parts
         self._cluster = parts.cluster
+        self._seen = parts.cluster.within(parts.options.namespaces)
         self._discovery = discovery
         self._namespace = records_namespace(parts.options)
         self._instance = parts.options.instance_name
@@ -111,6 +115,7 @@ class _Doctor:
         others = await asyncio.gather(
             _check("rights of the records", self._records_rights),
             _check("rights of the projects", self._project_rights, skipped=none),
+            _check("pause", self._pause_rights),
             _check("clock", self._clock),
             _check("installations", self._installations),
             _check("key", self._key),
@@ -144,9 +149,28 @@ class _Doctor:
     # -- rights ----------------------------------------------------------------------------
 
     async def _records_rights(self) -> list[Finding]:
-        missing = await self._reviews.missing(of_records(self._namespace))
-        mend = f"bind the Role reconciler-records in namespace {self._namespace} to whom it runs as"
-        return [Finding(f"may not {text}", mend) for text in told(missing)]
+        missing = await self._reviews.missing(of_records(self._namespace, instance=self._instance))
+        return [Finding(f"may not {text}", self._bind_records) for text in told(missing)]
+
+    @property
+    def _bind_records(self) -> str:
+        return f"bind the Role reconciler-records in namespace {self._namespace} to whom it runs as"
+
+    async def _pause_rights(self) -> list[Finding]:
+        watched = not self._seen.reach.namespaces  # as the service does
+        missing = await self._reviews.missing(of_pause(self._namespace, watched=watched))
+        verbs = [right.verb for right in missing]
+        annotation = f"annotation {marks.PAUSED} of namespace {self._namespace}"
+        found: list[Finding] = []
+        if "get" in verbs:
+            verbs.remove("get")
+            what = f"{annotation} may not be read: only the key paused stops writes"
+            found.append(Finding(what, self._bind_records))
+        if verbs:
+            what = f"{annotation} may not be watched: it does not stop a run in flight"
+            mend = "bind the ClusterRole reconciler-read for the whole cluster to whom it runs as"
+            found.append(Finding(what, mend, minor=True))
+        return found
 
     async def _project_rights(self) -> list[Finding]:
         found: list[Finding] = []
@@ -169,13 +193,17 @@ class _Doctor:
         manifests = await self._parts.repositories.manifests(project, revision, limits, scope=kinds.scope)
         places: dict[Resource, set[str]] = {}
         for ref in manifests.claimed:
+            if self._seen.reach.why_not(ref.namespace):
+                continue  # refused before anything is asked, whatever the rights are
             resource = None
             if not self._discovery.is_incomplete(ref.group):
                 resource = self._discovery.preferred(ref.group, ref.kind)
             if resource is not None:
                 places.setdefault(resource, set()).add(ref.namespace)
         who = project.service_account
-        missing = await missing_for_objects(self._reviews, places, prune=project.prune, service_account=who)
+        missing = await missing_for_objects(
+            self._reviews, places, reach=self._seen.reach, prune=project.prune, service_account=who
+        )
         whom = f"ServiceAccount {who}" if who else "whom it runs as"
         mend = f"give {whom} these verbs (docs/install.md), or take the objects out of git"
         return [Finding(f"project {project.id} may not {text}", mend) for text in told(missing)]
@@ -191,10 +219,14 @@ class _Doctor:
         return [Finding(what, "let both follow a time server (NTP)")]
 
     async def _installations(self) -> list[Finding]:
-        found = await self._cluster.list(
-            CONFIG_MAPS, label_selector=f"{marks.RECORDS_LABEL}={self._instance}", metadata_only=True
-        )
-        elsewhere = {item["metadata"]["namespace"] for item in found.items} - {self._namespace}
+        selector = f"{marks.RECORDS_LABEL}={self._instance}"
+        elsewhere: set[str] = set()
+        for place in self._seen.reach.places(CONFIG_MAPS):
+            found = await self._seen.list(
+                CONFIG_MAPS, namespace=place, label_selector=selector, metadata_only=True
+            )
+            elsewhere.update(item["metadata"]["namespace"] for item in found.items)
+        elsewhere.discard(self._namespace)
         mend = "give each installation a name of its own (--instance), or name the right --records-namespace"
         return [
             Finding(f"namespace {name} has records of instance {self._instance} as well", mend)
@@ -230,7 +262,7 @@ class _Doctor:
         return found
 
     async def _orphans(self) -> list[Finding]:
-        live = LiveObjects(self._cluster, instance=self._instance, tasks=self._parts.tasks)
+        live = LiveObjects(self._seen, instance=self._instance, tasks=self._parts.tasks)
         try:
             orphans = await find_orphans(self._parts.records, live, self._discovery)
         finally:
@@ -244,31 +276,35 @@ class _Doctor:
     # -- what GitLab's agent left ------------------------------------------------------------
 
     async def _old_agent(self) -> list[Finding]:
-        old = OldAgent(self._cluster)
+        old = OldAgent(self._seen)
         found: list[Finding] = []
         running = await old.running("", namespaces=[self._namespace])
         if isinstance(running, Forbidden):
-            found.append(
-                Finding(f"whether agentk still runs is unknown: {running.what}", "let Leases be listed")
-            )
+            # Within --namespaces it is always so: what counts is whether all was seen there.
+            places = self._seen.reach.places(LEASES)
+            unseen = [Right("list", LEASES.group, LEASES.plural, place) for place in places]
+            for text in told(await self._reviews.missing(unseen)):
+                what = f"whether agentk still runs is unknown: may not {text}"
+                found.append(Finding(what, "let Leases be listed"))
         elif running:
             found.append(
                 Finding(f"agentk still runs: Lease {running} is renewed", "scale its Deployment to 0")
             )
-        for its in await old.inventories("", "", namespaced=lambda _ref: None):
-            if not its.imported_by:
-                what = f"inventory {its.namespace}/{its.name} ({its.id}) of agentk is not taken over"
-                mend = "name it with inventory_id, or delete it when its objects are gone"
-                found.append(Finding(what, mend))
+        for place in self._seen.reach.places(CONFIG_MAPS):
+            for its in await old.inventories(place, "", namespaced=lambda _ref: None):
+                if not its.imported_by:
+                    what = f"inventory {its.namespace}/{its.name} ({its.id}) of agentk is not taken over"
+                    mend = "name it with inventory_id, or delete it when its objects are gone"
+                    found.append(Finding(what, mend))
         return found
 
     async def _old_fields(self) -> list[Finding]:
-        live = LiveObjects(self._cluster, instance=self._instance, tasks=self._parts.tasks)
+        live = LiveObjects(self._seen, instance=self._instance, tasks=self._parts.tasks)
         records = await self._parts.records.others("")
         kinds = {(ref.group, ref.kind) for its in records for ref in its.records}
-        resources = [self._discovery.preferred(*kind) for kind in sorted(kinds)]
+        seen = all_kinds(self._discovery, self._seen.reach)
         try:
-            listed = await asyncio.gather(*(live.labelled(its) for its in resources if its is not None))
+            listed = await asyncio.gather(*(live.labelled(seen[its]) for its in sorted(kinds & seen.keys())))
         finally:
             live.close()
         refs = sorted(

@@ -94,7 +94,8 @@ async def explain_object(options: Options, what: str, *, namespace: str | None =
     """
     Explain `KIND/NAME`; the kind as kubectl takes it.
 
-    Raises OptionsInvalid for what there is not, ClusterError where the cluster cannot be asked.
+    Raises OptionsInvalid for what there is not, ClusterError where the cluster cannot be asked, or
+    the object lies beyond --namespaces.
     """
     kind, slash, name = what.partition("/")
     if not (kind and slash and name) or "/" in name:
@@ -110,7 +111,7 @@ async def _explain(options: Options, kind: str, name: str, namespace: str | None
         resource = _resource(discovery, kind)
         place = (namespace or cluster.namespace or "default") if resource.namespaced else ""
         ref = ObjectRef(resource.group, resource.kind, place, name)
-        found = await _read(cluster, resource, ref)
+        found = await _read(cluster.within(options.namespaces), resource, ref)
         records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
         explaining = _Explaining(options, ref, resource, found)
         explained = await explaining.explain(cluster, records, discovery, assembly)

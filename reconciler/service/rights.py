@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.cluster.client import Cluster
-from reconciler.cluster.resource import CONFIG_MAPS, SECRETS, Resource
+from reconciler.cluster.reach import Reach
+from reconciler.cluster.resource import CONFIG_MAPS, LEASES, NAMESPACES, SECRETS, Resource
 from reconciler.sync import marks
 
 _REVIEWS: Final = Resource(
@@ -19,7 +20,8 @@ _REVIEWS: Final = Resource(
 )
 _AT_ONCE: Final = 8
 READING: Final = ("get", "list", "watch")
-RECORDS_VERBS: Final = ("get", "list", "create", "update", "delete")
+RECORDS_VERBS: Final = (*READING, "create", "update", "delete")
+LEASE_VERBS: Final = (*READING, "update")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,14 +35,27 @@ class Right:
     name: str = ""
 
 
-def of_records(namespace: str) -> tuple[Right, ...]:
-    """What the service's own records take."""
-    maps, secrets = CONFIG_MAPS, SECRETS
+def of_records(namespace: str, *, instance: str) -> tuple[Right, ...]:
+    """What the service's own records take, and the Lease by which one process at a time writes them."""
+    maps, secrets, leases = CONFIG_MAPS, SECRETS, LEASES
+    lease = marks.lease_name(instance)
     return (
         *(Right(verb, maps.group, maps.plural, namespace) for verb in RECORDS_VERBS),
+        *(Right(verb, leases.group, leases.plural, namespace, lease) for verb in LEASE_VERBS),
+        # `create` cannot be limited to a name.
+        Right("create", leases.group, leases.plural, namespace),
         Right("create", secrets.group, secrets.plural, namespace),
         Right("get", secrets.group, secrets.plural, namespace, marks.KEY_SECRET),
     )
+
+
+def of_pause(namespace: str, *, watched: bool) -> tuple[Right, ...]:
+    """What it takes to know of the annotation that pauses all; `watched`: also to hear of it."""
+    group, plural = NAMESPACES.group, NAMESPACES.plural
+    # To the API server a GET of a Namespace is a request within it, for which a Role is enough; a
+    # watch is one of the whole cluster, also where it is for one name.
+    listening = [Right(verb, group, plural, "", namespace) for verb in ("list", "watch")]
+    return (Right("get", group, plural, namespace, namespace), *(listening if watched else ()))
 
 
 class Reviews:
@@ -91,18 +106,24 @@ async def missing_for_objects(
     reviews: Reviews,
     namespaces_of: Mapping[Resource, Iterable[str]],
     *,
+    reach: Reach,
     prune: bool,
     service_account: str | None,
 ) -> tuple[Right, ...]:
     """
     What a project lacks for its objects, given the namespaces of each kind.
 
-    Lists and watches are of all namespaces; the others are asked for all at first, and only what
-    is not given there for each namespace.
+    Lists and watches are of all that is in reach; the others are asked for all of it at first, and
+    only what is not given there for each namespace.
     """
     changing = ("create", "patch", "delete") if prune else ("create", "patch")
     kinds = {(its.group, its.plural): its for its in namespaces_of}
-    everywhere = [Right(verb, *kind) for kind in kinds for verb in (*READING, *changing)]
+    everywhere = [
+        Right(verb, *kind, place)
+        for kind, resource in kinds.items()
+        for place in reach.places(resource)
+        for verb in (*READING, *changing)
+    ]
     missing = await reviews.missing(everywhere, service_account=service_account)
     surely = [right for right in missing if right.verb in ("list", "watch")]
     nearer: list[Right] = []

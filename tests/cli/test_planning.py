@@ -110,3 +110,4 @@ def test_what_cannot_be_explained_is_2(installation: Installation) -> None:
     assert done.error.startswith(
         f"error: KIND/NAME: ConfigMap {installation.namespace}/b is not in the cluster"
     )
+    assert "does not hold" in explain(installation, "configmap/a", "--namespaces=other,another").error

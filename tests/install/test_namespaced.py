@@ -1,10 +1,12 @@
 """The overlay for one namespace, run with exactly its ServiceAccount's token."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from localcluster import ApiError
+from reconciler.service.doctor import Diagnosis, examine
 from reconciler.sync.outcome import State
 from tests.fix_sync import of, outcomes
 from tests.install.rendering import MANIFESTS, RBAC, moved, render
@@ -64,6 +66,47 @@ def test_a_full_run_asks_for_nothing_that_is_refused(installation, namespace):
     assert {ref.get("namespace", "") for ref in refs} <= {namespace, ""}
     outside = {ref["resource"] for ref in refs if not ref.get("namespace")}
     assert outside <= {"selfsubjectrulesreviews"}
+
+
+def looked_over(installation, *namespaces):
+    """The checks of doctor by name, with these --namespaces."""
+    options = replace(installation.options, namespaces=namespaces)
+    return {its.name: its for its in asyncio.run(examine(options)).checks}
+
+
+def test_doctor_misses_no_right_and_asks_for_nothing_beyond(installation, namespace):
+    shop, who = installation
+    shop.commit({"all.yaml": objects(namespace)})
+    assert shop.sync().state is State.SYNCED
+    beyond = [config_map("far", namespace="default"), manifest("v1", "Namespace", "more")]
+    shop.commit({"beyond.yaml": beyond})
+    found = looked_over(shop, namespace)
+    assert {name: (its.findings, its.unknown) for name, its in found.items() if its.result != "fine"} == {}
+
+    requests = who.requests()
+    refused = [its for its in requests if its["responseStatus"]["code"] in (401, 403)]
+    # Orphans are looked for among all kinds, and those that may not be listed can have none.
+    assert {(its["verb"], its["objectRef"]["namespace"]) for its in refused} <= {("list", namespace)}
+    assert not {its["objectRef"]["resource"] for its in refused} & {"configmaps", "leases", "deployments"}
+    refs = [its["objectRef"] for its in requests if "objectRef" in its]
+    outside = {ref["resource"] for ref in refs if ref.get("namespace", "") != namespace}
+    assert outside <= {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}
+
+
+def test_doctor_names_each_namespace_whose_rights_are_missing(installation, namespace):
+    shop, _ = installation
+    shop.commit({"a.yaml": [config_map("a"), config_map("far", namespace="default")]})
+    found = looked_over(shop, namespace, "default")
+    assert [its.what for its in found["rights of the projects"].findings] == [
+        "project shop may not list, watch, create, delete, get, patch configmaps in namespace default"
+    ]
+
+
+def test_without_the_watch_of_the_annotation_a_pause_is_only_later(installation):
+    shop, _ = installation
+    found = looked_over(shop)["pause"]
+    assert (found.result, [its.minor for its in found.findings]) == ("minor", [True])
+    assert Diagnosis(checks=(found,)).is_well
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,8 @@ from reconciler.sync import marks
 from reconciler.sync.outcome import State
 from tests.cli.running import options, run
 from tests.fix_sync import Installation
-from tests.objects import config_map, deployment
-from tests.service.reader import read_only
+from tests.objects import config_map, deployment, manifest
+from tests.service.reader import RBAC, read_only
 
 CANARY = "canary-4711-pass+word"
 
@@ -69,11 +70,15 @@ def test_without_a_configuration_the_rest_is_checked(shop: Installation) -> None
 def test_rights_that_are_missing_are_named(shop: Installation) -> None:
     found = examined(read_only(shop, "secrets"))
     records = [its.what for its in check(found, "rights of the records").findings]
+    lease = marks.lease_name(shop.namespace)
     assert records == [
         "may not create, delete, update configmaps in namespace " + shop.namespace,
         "may not create secrets in namespace " + shop.namespace,
+        "may not create leases.coordination.k8s.io in namespace " + shop.namespace,
         f"may not get secrets {marks.KEY_SECRET} in namespace {shop.namespace}",
+        f"may not get, list, update, watch leases.coordination.k8s.io {lease} in namespace {shop.namespace}",
     ]
+    assert check(found, "pause").result == "fine"
     projects = [its.what for its in check(found, "rights of the projects").findings]
     assert projects == [
         f"project shop may not create, delete, patch configmaps in namespace {shop.namespace}",
@@ -81,6 +86,32 @@ def test_rights_that_are_missing_are_named(shop: Installation) -> None:
     ]
     assert check(found, "key").result == "unknown"
     assert check(found, "records").result == "fine"
+
+
+def test_the_watch_that_hears_a_sync_and_the_look_for_a_pause_are_rights_as_well(shop: Installation) -> None:
+    found = examined(read_only(shop, "configmaps", "namespaces"))
+    records = check(found, "rights of the records").findings[0].what
+    assert "watch configmaps in namespace" in records
+    unread, unheard = check(found, "pause").findings
+    assert ("only the key paused stops writes" in unread.what, unread.minor) == (True, False)
+    assert ("does not stop a run in flight" in unheard.what, unheard.minor) == (True, True)
+    assert check(found, "pause").result == "findings"
+
+
+def test_whether_agentk_runs_is_asked_within_the_namespaces(shop: Installation) -> None:
+    theirs = read_only(shop)
+    theirs.options = replace(theirs.options, namespaces=(shop.namespace,))
+    unknown = "whether agentk still runs is unknown: may not list leases.coordination.k8s.io"
+    assert f"{unknown} in namespace {shop.namespace};" in finding(examined(theirs), "old agent")
+
+
+def test_what_was_recorded_beyond_the_namespaces_is_left_out(shop: Installation, api: Api) -> None:
+    shop.commit({"role.yaml": manifest(RBAC.removeprefix("/apis/"), "ClusterRole", shop.namespace, rules=[])})
+    shop.sync()
+    shop.options = replace(shop.options, namespaces=(shop.namespace,))
+    found = examined(shop)
+    assert {its.name: its for its in found.checks if its.result != "fine"} == {}
+    api.delete(f"{RBAC}/clusterroles/{shop.namespace}")
 
 
 def test_rights_of_a_service_account_are_its_own(shop: Installation, api: Api) -> None:
@@ -123,6 +154,11 @@ def test_a_second_installation_of_the_same_name_is_found(shop: Installation, api
     record = {"metadata": {"name": "reconciler-0123456789ab", "labels": labels}}
     api.post(f"/api/v1/namespaces/{other}/configmaps", record)
     assert f"namespace {other} has records" in finding(examined(shop), "installations")
+    within = run(
+        shop.directory, "doctor", *options(shop, source=True), f"--namespaces={shop.namespace}", "-o", "json"
+    )
+    assert {its["name"]: its["result"] for its in within.json["checks"] if its["result"] != "fine"} == {}
+    assert within.code == 0, "what lies beyond --namespaces is not looked at"
     api.delete(f"/api/v1/namespaces/{other}")
 
 

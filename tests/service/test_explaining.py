@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from localcluster import Api
+from reconciler.cluster.errors import NotAllowed
 from reconciler.service.explaining import Explained, explain_object
 from reconciler.service.options import OptionsInvalid
 from tests.fix_sync import PROJECT, Installation
@@ -180,6 +181,16 @@ def test_who_may_only_read_gets_it_and_what_is_not_seen(shop: Installation) -> N
 def test_what_there_is_not_is_said(installation: Installation, what: str, said: str) -> None:
     with pytest.raises(OptionsInvalid, match=said):
         explain(installation, what, git=False)
+
+
+def test_what_lies_beyond_the_namespaces_is_not_asked_for(shop: Installation) -> None:
+    shop.options = replace(shop.options, namespaces=(shop.namespace,))
+    assert explain(shop, "deploy/web").managed
+    beyond = {"cm/kube-root-ca.crt": "does not hold default", f"ns/{shop.namespace}": "has no namespace"}
+    for what, why in beyond.items():
+        with shop.recorded() as asked, pytest.raises(NotAllowed, match=why):
+            explain(shop, what, namespace="default")
+        assert [str(its) for its in asked.all if its.resource in ("configmaps", "namespaces")] == []
 
 
 def test_a_cluster_scoped_object_needs_no_namespace(installation: Installation, api: Api) -> None:
