@@ -133,7 +133,7 @@ class Importer:
             by=self._by,
             namespace=namespace,
             declared=self._manifests.claimed,
-            elsewhere=elsewhere.declared,
+            elsewhere={ref: name for name, refs in elsewhere.declared.items() for ref in refs},
             unread=elsewhere.unread,
             owners=owners,
         )
@@ -155,7 +155,8 @@ class Importer:
         return resource.namespaced if resource else None
 
     async def _elsewhere(self) -> Elsewhere:
-        return await self._neighbours.of(self._project.id, scope=self._scope)
+        others = self._neighbours.besides(self._project.id)
+        return await self._neighbours.of(others, scope=self._scope)
 
     def _scope(self, group: str, version: str, kind: str) -> Scope:
         return self._kinds.scope(group, version, kind)

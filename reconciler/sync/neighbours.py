@@ -7,7 +7,7 @@ is told as unread, never as empty.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from reconciler.config.models import Configuration, ManifestProject
@@ -24,9 +24,9 @@ FRESH = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Declared references by project, and the projects of which not all are known, with what is unread."""
+    """Declared references of each project; of those in `unread` there may be more, for that reason."""
 
-    declared: dict[ObjectRef, str] = field(default_factory=dict)
+    declared: dict[str, frozenset[ObjectRef]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,9 +52,13 @@ class Neighbours:
         self._configuration = configuration
         self._readings.clear()
 
-    async def of(self, project: str, *, scope: Callable[[str, str, str], Scope]) -> Elsewhere:
-        """What all projects but this one declare; `scope` says of a kind where its objects live."""
-        others = [its for its in self._configuration.projects if its.id != project]
+    def besides(self, project: str) -> tuple[str, ...]:
+        """All others."""
+        return tuple(its.id for its in self._configuration.projects if its.id != project)
+
+    async def of(self, projects: Collection[str], *, scope: Callable[[str, str, str], Scope]) -> Elsewhere:
+        """What these projects declare; `scope` says of a kind where its objects live."""
+        others = [its for its in self._configuration.projects if its.id in projects]
         found = Elsewhere()
         async with self._reading:
             await self._read(self._unknown(others), scope)
@@ -64,7 +68,7 @@ class Neighbours:
             else:
                 reading = self._readings[its.id]
                 declared, unread = reading.declared, reading.unread
-            found.declared.update(dict.fromkeys(declared, its.id))
+            found.declared[its.id] = declared
             if unread:
                 found.unread[its.id] = unread
         return found

@@ -10,7 +10,7 @@ old is asked for again before anything is concluded from it.
 import asyncio
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -159,41 +159,44 @@ class Runner:
     async def _others(
         self, request: Request, kinds: Kinds, manifests: ManifestSet, recorded: Collection[ObjectRef]
     ) -> OtherProjects:
-        """The other projects; git is read for those on our repository only where something left ours."""
-        known = None if self._projects is None else [project.id for project in self._projects]
+        """The other projects; what git declares for them counts only where something left ours."""
+        projects = self._projects
+        known = None if projects is None else [project.id for project in projects]
         each = among(await self._parts.records.others(request.project.id), known)
         left = set(recorded) - manifests.claimed if request.project.prune else set()
-        if request.departed and left:
-            return replace(await self._elsewhere(request, kinds, left), each=each)
         declared: dict[ObjectRef, str] = {}
         unread = ""
-        for other in self._projects or () if left else ():
-            if not _reads_the_same(other, request.project):
-                continue
-            try:
-                theirs = await self._read(replace(request, project=other), kinds)
-            except GitError as error:
-                unread = f"project {other.id}: {error}"
-                continue
-            allowed = allowed_of(other, self._parts.cluster.reach)
-            # What a project may not have it will never take: that it names it keeps nothing.
-            its = [ref for ref in left & theirs.claimed if not allowed.why_not(ref)]
-            declared.update(dict.fromkeys(its, other.id))
-            if theirs.unread:
-                unread = f"project {other.id}: {theirs.unread[0]} cannot be read"
+        if left:
+            recording = {its.project for its in each} if not request.departed else set()
+            async for other, refs, why in self._declaring(request, kinds, recording):
+                allowed = allowed_of(other, self._parts.cluster.reach)
+                # What a project may not have it will never take: that it names it keeps nothing.
+                declared.update((ref, other.id) for ref in left & refs if not allowed.why_not(ref))
+                unread = f"project {other.id}: {why}" if why else unread
         return OtherProjects(each=each, declared=declared, unread=unread)
 
-    async def _elsewhere(self, request: Request, kinds: Kinds, left: Collection[ObjectRef]) -> OtherProjects:
-        """What git declares for all projects of the configuration, whichever repository they read."""
-        known = await self._parts.neighbours.of(request.project.id, scope=kinds.scope)
-        allowed = {its.id: allowed_of(its, self._parts.cluster.reach) for its in self._projects or ()}
-        declared = {
-            ref: known.declared[ref]
-            for ref in left
-            if ref in known.declared and not allowed[known.declared[ref]].why_not(ref)
-        }
-        unread = next((f"project {name}: {why}" for name, why in known.unread.items()), "")
-        return OtherProjects(declared=declared, unread=unread)
+    async def _declaring(
+        self, request: Request, kinds: Kinds, recording: Collection[str]
+    ) -> AsyncIterator[tuple[ManifestProject, frozenset[ObjectRef], str]]:
+        """Each other project, what git declares for it, and why that may not be all."""
+        others = [its for its in self._projects or () if its.id != request.project.id]
+        beside = [its for its in others if _reads_the_same(its, request.project) and not request.departed]
+        # Their records tell what those want that have written some: a new, suspended or dry one has not.
+        asked = [its for its in others if its not in beside and its.id not in recording]
+        elsewhere = await self._parts.neighbours.of([its.id for its in asked], scope=kinds.scope)
+        for other in others:
+            if other in asked:
+                yield other, elsewhere.declared[other.id], elsewhere.unread.get(other.id, "")
+            elif other not in beside:
+                yield other, self._parts.claims.declared(other.id), ""
+            else:
+                try:
+                    theirs = await self._read(replace(request, project=other), kinds)
+                except GitError as error:
+                    yield other, frozenset(), str(error)
+                else:
+                    unread = next(iter(theirs.unread), "")
+                    yield other, theirs.claimed, f"{unread} cannot be read" if unread else ""
 
     async def _read(self, request: Request, kinds: Kinds) -> ManifestSet:
         project = request.project

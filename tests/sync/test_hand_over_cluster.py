@@ -236,6 +236,28 @@ def test_within_the_grace_a_move_between_repositories_may_begin_with_the_old_one
     assert installation.get("configmaps", "a")["metadata"]["uid"] == uid
 
 
+@pytest.mark.parametrize("key", [{"suspend": True}, {"dry_run_strategy": "client"}, {"depends_on": ["bad"]}])
+def test_project_that_has_written_no_record_yet_keeps_what_it_declares(
+    installation: Installation, make_repo: Callable[..., Repository], key: dict[str, Any]
+) -> None:
+    """It reads a repository of its own, and has only just been added: git tells what it wants."""
+    installation.commit({"own.yaml": own("one"), "a.yaml": config_map("a"), "b.yaml": config_map("b")})
+    installation.configure_projects([{"id": "one"}])
+    installation.run()
+    second, bad = make_repo("second"), make_repo("bad")
+    second.commit({"a.yaml": text(config_map("a"))})
+    bad.commit({"bad.yaml": "kind: [}"})
+    installation.commit({"a.yaml": None, "b.yaml": None})
+    installation.configure_projects(
+        [{"id": "one"}, {"id": "two", "url": second.url, **key}, {"id": "bad", "url": bad.url, "paths": []}]
+    )
+    for only in (["one"], []):
+        one = installation.run(*only).reports[0]
+        assert outcomes(one)["a"] == "handed_over", one
+        assert installation.exists("configmaps", "a")
+    assert not installation.exists("configmaps", "b")
+
+
 def test_after_the_grace_it_is_pruned(installation: Installation, apart: Callable[..., PassResult]) -> None:
     apart("one", leave=True, prune_grace="3600s")
     (one,) = apart("one", prune_grace="0s").reports
