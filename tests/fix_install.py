@@ -7,7 +7,7 @@ way of whoever needs it next.
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from localcluster import Api, ControlPlane
-from tests.install.rendering import MANIFESTS, NAMESPACE, RBAC, Applier, render
+from tests.install.rendering import MANIFESTS, NAMESPACE, RBAC, Applier, moved, of_kind, render
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,37 @@ def await_aggregated(api: Api) -> None:
             f"/apis/{RBAC}/v1/clusterroles/{role}",
             lambda its, parts=parts: all(rule in (its.get("rules") or ()) for rule in parts),
         )
+
+
+@pytest.fixture
+def install(api: Api, applier: Applier, namespace: str) -> Iterator[Callable[..., str]]:
+    """
+    Apply directories of `manifests` for a namespace of their own, and take them away at the end.
+
+    Gives that namespace. No pod runs in it, so that whoever has its token is alone; `shop` is what the
+    additions' namespace of this name is called.
+    """
+    own, around = f"{namespace}-own", list[dict[str, Any]]()
+
+    def apply(*directories: str, shop: str = "") -> str:
+        parts = [its for name in directories for its in render(MANIFESTS / name)]
+        # The ClusterRoles are the same for all installations.
+        applier.apply(of_kind(parts, "ClusterRole").values())
+        await_aggregated(api)
+        for its in moved(parts, namespace=own):
+            if its["kind"] in ("Deployment", "ClusterRole"):
+                continue
+            if its["metadata"].get("namespace") == "shop":
+                its["metadata"]["namespace"] = shop
+            if "namespace" not in its["metadata"]:
+                around.append(its)
+            applier.apply([its])
+        api.until(f"/api/v1/namespaces/{own}/serviceaccounts/reconciler", bool)
+        return own
+
+    yield apply
+    for its in reversed(around):
+        api.delete(applier.path(its))
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,8 @@ import pytest
 
 from localcluster import ApiError
 from reconciler.sync import marks
-from tests.fix_install import await_aggregated
 from tests.fix_sync import of, outcomes
-from tests.install.rendering import MANIFESTS, RBAC, example, moved, of_kind, render
+from tests.install.rendering import RBAC, example, moved
 from tests.localcluster.waiting import eventually
 from tests.objects import config_map, definition, deployment, manifest, text
 
@@ -181,31 +180,13 @@ def synced(api, namespace, instance, commit):
     api.until(f"/api/v1/namespaces/{namespace}/configmaps/{name}", holds, seconds=30)
 
 
-@pytest.fixture
-def narrowed(api, applier, namespace):
-    """The base alone, in a namespace of its own, and nothing bound that applies."""
-    own = f"{namespace}-own"
-    both = [*render(MANIFESTS / "cluster"), *render(MANIFESTS / "base")]
-    applier.apply(of_kind(both, "ClusterRole").values())
-    await_aggregated(api)
-    applier.apply(
-        its for its in moved(both, namespace=own) if its["kind"] not in ("Deployment", "ClusterRole")
-    )
-    api.until(f"/api/v1/namespaces/{own}/serviceaccounts/reconciler", bool)
-    yield own
-    api.delete(f"/apis/{RBAC}/v1/clusterrolebindings/reconciler-read-{own}")
-    api.delete(f"/api/v1/namespaces/{own}")
-
-
-def test_with_less_bound_only_what_is_outside_fails(
-    applier, identity, make_installation, namespace, narrowed
-):
+def test_with_less_bound_only_what_is_outside_fails(applier, identity, install, make_installation, namespace):
     """docs/install.md, "Give it less": the base, and a RoleBinding in one namespace."""
-    (binding,) = moved(example("install.md", "reconciler-apply"), namespace=narrowed)
+    own = install("cluster", "base")
+    (binding,) = moved(example("install.md", "reconciler-apply"), namespace=own)
     binding["metadata"]["namespace"] = namespace
     applier.apply([binding])
-    who = identity(narrowed)
-    installation = make_installation(narrowed, kubeconfig=who.kubeconfig)
+    installation = make_installation(own, kubeconfig=identity(own).kubeconfig)
     installation.configure(default_namespace=namespace)
     installation.commit({
         "inside.yaml": [config_map("inside"), deployment("web")],
