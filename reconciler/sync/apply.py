@@ -26,6 +26,7 @@ from reconciler.cluster.errors import (
     WebhookUnavailable,
 )
 from reconciler.cluster.health import Health
+from reconciler.cluster.health_pods import PODS_FAILED, is_told_by_pods
 from reconciler.cluster.managed import our_entry
 from reconciler.cluster.resource import Resource
 from reconciler.errors import ReconcilerError, with_mend
@@ -46,6 +47,8 @@ _SLOW: Final = (WebhookUnavailable, ConversionFailed)
 """Each try may take a webhook's whole timeout, up to 30 s: they are left to the next run."""
 DISCOVERY_LAG: Final = 15.0
 """s that a new CRD may take to show up in discovery after it is Established."""
+PODS_AFTER: Final = 15.0
+"""s of waiting before the pods of an object are looked at: most are ready by then, and cost no request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,8 @@ class ApplyPass(Pass):
         self._progress = progress
         self._expected: dict[ObjectRef, tuple[str, int]] = {}
         self._whys: dict[ObjectRef, str] = {}
+        self._pods_at: dict[ObjectRef, float] = {}
+        """When to look at the pods of what is waited for, and does not say how they are."""
 
     def at_once(self, ref: ObjectRef) -> bool:
         """Nothing is sent for an unchanged object; it is only waited for, if need be."""
@@ -320,6 +325,11 @@ class ApplyPass(Pass):
         elif known.resource is not None and (self._settings.wait or self.walk.has_dependants(ref)):
             self._expected[ref] = (known.uid, known.generation)
             self.await_status(ref, known.resource, known.uid, since=known.since)
+            if is_told_by_pods(known.resource) and self.pending(ref):
+                self._pods_at[ref] = self._began[ref] + PODS_AFTER
+                # The run before has told of them already: that they fail is no news of this one.
+                if self._are_pods_due(ref):
+                    self.again(ref)
         else:
             self.settle(ref, ready=True)
 
@@ -348,9 +358,11 @@ class ApplyPass(Pass):
     def changed(self, seen: Seen) -> None:
         """A failed object may recover, and a current one fall back, while others are waited for."""
         uid, generation = self._expected[seen.ref]
-        said = self.reports[seen.ref].health
-        if (seen.uid, seen.status.health.value) == (uid, said) or seen.generation < generation:
+        said = self.reports[seen.ref]
+        if (seen.uid, seen.status.health.value) == (uid, said.health) or seen.generation < generation:
             return
+        if said.reason == PODS_FAILED and seen.status.health is Health.IN_PROGRESS:
+            return  # which it has been all the time: of its pods it says nothing
         self.reopen(seen.ref)
         self.seen(seen)
 
@@ -368,8 +380,21 @@ class ApplyPass(Pass):
             return
         if found["metadata"]["uid"] != self._expected[ref][0]:
             self._fail_wait(ref, Reason.REPLACED, "was replaced by another hand while it was waited for")
-        elif self.pending(ref):
-            self.seen(self._readiness.look(resource, found))
+            return
+        if ref in self._pods_at:
+            # Ever more rarely: what fails late has been waited for long.
+            now = asyncio.get_running_loop().time()
+            self._pods_at[ref] = now + max(PODS_AFTER, now - self._began[ref])
+        seen = await self._readiness.look(resource, found)
+        if self.pending(ref):
+            self.seen(seen)
+
+    def is_look_due(self, ref: ObjectRef, resource: Resource) -> bool:
+        """Nor does the watch tell of its pods."""
+        return super().is_look_due(ref, resource) or self._are_pods_due(ref)
+
+    def _are_pods_due(self, ref: ObjectRef) -> bool:
+        return ref in self._pods_at and self._pods_at[ref] <= asyncio.get_running_loop().time()
 
     def _fail_wait(self, ref: ObjectRef, reason: str, message: str) -> None:
         self._health(ref, Health.UNKNOWN.value, reason, message)

@@ -205,13 +205,13 @@ class Pass(ABC):
                 self.again(ref)
         if self._look_at <= now:
             self._look_at = now + LOOK_AGAIN
-            for ref in [ref for ref, resource in self._pending.items() if not self._is_heard(ref, resource)]:
+            for ref in [ref for ref, resource in self._pending.items() if self.is_look_due(ref, resource)]:
                 self.again(ref)
 
-    def _is_heard(self, ref: ObjectRef, resource: Resource) -> bool:
-        """Whether the watch tells how it is: it does not of what has lost our label."""
+    def is_look_due(self, ref: ObjectRef, resource: Resource) -> bool:
+        """Whether the watch does not tell how a pending object is: of what has lost our label it does not."""
         seen = self._readiness.known(resource, ref)
-        return seen is not None and seen.status.health is not Health.NOT_FOUND
+        return seen is None or seen.status.health is Health.NOT_FOUND
 
     async def _guarded(self, ref: ObjectRef, work: Callable[[ObjectRef], Awaitable[None]]) -> None:
         try:
@@ -305,9 +305,9 @@ class Pass(ABC):
         self._since[ref] = now
         if not self._pending:
             self._look_at = now + LOOK_AGAIN
+        waiting = self._readiness.waiting_since(ref, uid, now, end=end or self.end)
+        self._began[ref] = waiting
         if timeout := self._timeout if timeout is None else timeout:
-            waiting = self._readiness.waiting_since(ref, uid, now, end=end or self.end)
-            self._began[ref] = waiting
             bisect.insort(self._deadlines, (waiting + timeout, ref))
         self._pending[ref] = resource
         if self._listening is None:

@@ -3,15 +3,17 @@ Hears when objects become ready: one follower (LIST, then watch) per kind, share
 
 A kind is followed while somebody waits for one of its objects, and not a moment longer. Who
 waits only for what was just written needs no LIST: the events since the comparison tell.
-Reads whole objects, since kstatus needs their status, keeps only the answer. Decides
+Reads whole objects, since kstatus needs their status, keeps only the answer. Pods are read for an
+object alone, where whoever waits for it asks for a look. Decides
 nothing about waiting: apply.py and prune.py do.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from reconciler.cluster import health
@@ -19,12 +21,15 @@ from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError
 from reconciler.cluster.follow import Listed
 from reconciler.cluster.health import Health, Status
+from reconciler.cluster.health_pods import PODS, is_told_by_pods, selector_of, with_pods
 from reconciler.cluster.resource import Resource
 from reconciler.cluster.watch import EventKind, WatchEvent
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.live import ref_of
 from reconciler.tasks import task_group
+
+log = logging.getLogger(__name__)
 
 RECHECK: Final = 5.0
 """s between looks at what changes with time alone: a Pod is unschedulable for good after 15 s."""
@@ -135,9 +140,23 @@ class Readiness:
         follower = self._followers.get(resource)
         return follower.known.get(ref) if follower else None
 
-    def look(self, resource: Resource, item: Mapping[str, Any]) -> Seen:
-        """What an object that was read just now shows."""
-        return _seen(resource, item, self._wall())
+    async def look(self, resource: Resource, item: Mapping[str, Any]) -> Seen:
+        """What an object that was read just now shows, and its pods where it waits for them."""
+        seen = _seen(resource, item, self._wall())
+        if seen.status.health is not Health.IN_PROGRESS or not is_told_by_pods(resource):
+            return seen
+        try:
+            pods = await self._cluster.list(
+                PODS,
+                namespace=seen.ref.namespace,
+                label_selector=selector_of(item),
+                metadata_only=False,
+            )
+        except ClusterError as error:
+            # Its own status is known all the same.
+            log.debug("the pods of %s cannot be read: %s", seen.ref, error)
+            return seen
+        return replace(seen, status=with_pods(seen.status, seen.uid, pods.items, now=self._wall()))
 
     def _leave(self, resource: Resource, listening: "Listening") -> None:
         follower = self._followers[resource]

@@ -10,12 +10,12 @@ import pytest
 from reconciler.git.errors import GitError, LocalFailure, MirrorDamaged
 from reconciler.manifests.manifest import Manifest
 from reconciler.service.assembly import assembled
-from reconciler.sync import marks, passing
+from reconciler.sync import apply, marks, passing
 from reconciler.sync.outcome import ObjectReport, State
 from reconciler.sync.source import Source
 from tests.faults.gateway import Gateway
-from tests.fix_sync import Installation, of, outcomes
-from tests.objects import config_map, deployment
+from tests.fix_sync import Installation, Requests, of, outcomes
+from tests.objects import config_map, deployment, manifest
 from tests.sync.test_long_lived_cluster import newest
 
 NO_LABEL = {"metadata": {"labels": {marks.INSTANCE_LABEL: None}}}
@@ -94,6 +94,106 @@ def test_object_that_loses_our_label_is_still_seen_to_become_ready(installation:
 
     report = installation.sync(progress=unlabel)
     assert (report.state, of(report, "w").health) == (State.SYNCED, "Current")
+
+
+# -- pods --------------------------------------------------------------------------------
+
+
+def set_of(kind: str, name: str, **behaviour: str) -> dict[str, Any]:
+    """A StatefulSet or ReplicaSet with the pods of `deployment`."""
+    spec = deployment(name, **behaviour)["spec"]
+    del spec["progressDeadlineSeconds"]
+    return manifest("apps/v1", kind, name, spec=spec)
+
+
+def looks(requests: Requests) -> list[str]:
+    """LISTs of the pods of one object; the search for lost records lists those of all namespaces."""
+    lists = [asked for asked in requests.all if (asked.verb, asked.resource) == ("list", "pods")]
+    return [asked.uri for asked in lists if asked.namespace]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "ReplicaSet"])
+@pytest.mark.usefixtures("impatient")
+async def test_object_whose_pods_fail_has_failed_itself(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Its own status only ever says that it waits."""
+    monkeypatch.setattr(apply, "PODS_AFTER", 0.5)
+    installation.configure(reconcile_timeout="3600s")
+    needs = f"apps/namespaces/{installation.namespace}/{kind}/broken"
+    broken = set_of(kind, "broken", behaviour="crash-looping")
+    installation.commit({"a.yaml": [broken, config_map("user", after=needs)]})
+    async with assembled(installation.options) as parts:
+        report = await parts.runner.run(await newest(parts, wait=True))
+        assert outcomes(report) == {"broken": "created", "user": "blocked"}
+        its = of(report, "broken")
+        assert (report.state, its.health, its.reason) == (State.FAILED, "Failed", "PodsFailed")
+        assert "1 pod has failed; broken-" in its.message
+        assert "containers crash again and again: web" in its.message
+        # The next run need not wait for what is known, nor for the next regular look.
+        monkeypatch.setattr(passing, "LOOK_AGAIN", 3600.0)
+        report = await parts.runner.run(await newest(parts, wait=True))
+    assert of(report, "broken").reason == "PodsFailed"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("pod", ["fails on", "recovers"])
+def test_failed_pods_are_told_until_the_object_is_well(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, pod: str
+) -> None:
+    """What the object says of itself, which only goes on waiting, takes nothing back."""
+    monkeypatch.setattr(apply, "PODS_AFTER", 0.5)
+    installation.configure(reconcile_timeout="3600s")
+    broken = set_of("StatefulSet", "broken", behaviour="crash-looping")
+    installation.commit({"a.yaml": [broken, set_of("StatefulSet", "slow", ready_after="3s")]})
+    healths = []
+
+    def note(_project: str, report: ObjectReport) -> None:
+        if report.ref.name != "broken" or not report.health:
+            return
+        healths.append(report.health)
+        if report.health == "Failed" and pod == "recovers":
+            ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+            installation.api.patch(installation.path("pods", "broken-0/status"), ready)
+        elif report.health == "Failed":
+            touched = {"metadata": {"annotations": {"touched": "1"}}}
+            installation.api.patch(installation.path("apps/v1/statefulsets", "broken"), touched)
+
+    report = installation.sync(progress=note)
+    assert of(report, "slow").health == "Current"
+    end = ["Failed", "Current"] if pod == "recovers" else ["Failed"]
+    assert healths[healths.index("Failed") :] == end
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "ReplicaSet"])
+def test_pods_of_what_becomes_ready_are_never_asked_for(installation: Installation, kind: str) -> None:
+    installation.commit({"a.yaml": set_of(kind, "web", ready_after="1s")})
+    with installation.recorded() as requests:
+        assert installation.sync().state is State.SYNCED
+        assert installation.sync().state is State.SYNCED
+    assert not looks(requests)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_without_a_right_to_pods_the_object_tells_what_it_knows(
+    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "PODS_AFTER", 0.5)
+    refused = []
+
+    def refuse(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
+        if f"/namespaces/{installation.namespace}/pods?" not in path:
+            return None
+        refused.append((method, path))
+        return 403, {"kind": "Status", "reason": "Forbidden", "message": "pods is forbidden", "code": 403}
+
+    gateway.instead = refuse
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    installation.configure(reconcile_timeout="2s")
+    installation.commit({"a.yaml": set_of("StatefulSet", "broken", behaviour="crash-looping")})
+    its = of(installation.sync(), "broken")
+    assert refused
+    assert (its.health, its.message) == ("InProgress", "not ready after 2 s: 0 of 1 replicas are ready")
 
 
 # -- errors in the middle ----------------------------------------------------------------
