@@ -34,7 +34,7 @@ def status(
     if output is Output.JSON:
         render.print_json(render.status_document(stored))
     else:
-        render.print_status(stored.projects)
+        render.print_status(stored)
 
 
 @taking(CLUSTER)

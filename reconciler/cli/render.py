@@ -120,6 +120,7 @@ def status_document(stored: StoredProjects) -> dict[str, Any]:
     """`-o json` of status: all names of sync's document, and some more; what is not recorded is 0 or ""."""
     return {
         "schema": SCHEMA,
+        "paused": stored.paused,
         "projects": [_stored_project(its) for its in stored.projects],
         "api_requests": dict(stored.requests),
     }
@@ -166,8 +167,13 @@ def _name(entry: Mapping[str, Any]) -> str:
     return ".".join(filter(None, (kind, group))) + " " + "/".join(filter(None, (namespace, name)))
 
 
-def print_status(stored: Sequence[Stored]) -> None:
+def print_status(found: StoredProjects) -> None:
     """`status` as a table, with what is not well beneath."""
+    stored = found.projects
+    if found.paused:
+        _say(f"paused: {found.paused}; nothing is written, and what follows is from before")
+    if found.unseen:
+        _say(f"whether all is paused cannot be seen: {found.unseen}")
     if not stored:
         _say("no project has records here; look at --instance and --records-namespace")
         return

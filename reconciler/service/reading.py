@@ -2,14 +2,20 @@
 Commands that only look at the records, or sign one thing in them: status and approve.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.cluster.client import connect
+from reconciler.cluster.client import Cluster, connect
+from reconciler.cluster.errors import ClusterError, NotFound
+from reconciler.cluster.resource import LEASES, NAMESPACES, Resource
 from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.sync import marks
 from reconciler.sync.errors import NotApproved
+from reconciler.sync.lease import Role
+from reconciler.sync.pausing import annotated, is_annotated
 from reconciler.sync.records import ProjectRecords, Records
 from reconciler.sync.status import StoredStatus, read_status
 
@@ -33,6 +39,10 @@ class StoredProjects:
     """What was recorded of every project, and what it took to read it."""
 
     projects: tuple[Stored, ...]
+    paused: str
+    """Why nothing is written at the moment, records included; "" while all may be."""
+    unseen: str
+    """Why that could not be seen."""
     requests: Mapping[str, Any]
 
 
@@ -48,13 +58,38 @@ async def stored_statuses(options: Options, *, only: Sequence[str] = ()) -> Stor
     """Every project with records, sorted by id."""
     async with connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
         records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
-        found = {stored.project: stored for stored in map(_stored, await records.all())}
+        every, (paused, unseen) = await asyncio.gather(records.all(), _pause(cluster, options))
+        found = {stored.project: stored for stored in map(_stored, every)}
         requests = cluster.requests.as_json()
     for name in only:
         if name not in found:
             raise no_records(name, sorted(found))
     projects = tuple(found[name] for name in sorted(found) if not only or name in only)
-    return StoredProjects(projects=projects, requests=requests)
+    return StoredProjects(projects=projects, paused=paused, unseen=unseen, requests=requests)
+
+
+async def _pause(cluster: Cluster, options: Options) -> tuple[str, str]:
+    """Why nothing is written at the moment: an annotation, or what the service says on its Lease."""
+    namespace, lease = records_namespace(options), marks.lease_name(options.instance_name)
+    try:
+        found, held = await asyncio.gather(
+            _metadata(cluster, NAMESPACES, "", namespace), _metadata(cluster, LEASES, namespace, lease)
+        )
+    except ClusterError as error:
+        return "", str(error)
+    if is_annotated(found):
+        return annotated(namespace), ""
+    notes = held.get("annotations") or {}
+    return (str(notes.get(marks.PAUSED, "")) if notes.get(marks.ROLE) == Role.SERVICE else ""), ""
+
+
+async def _metadata(cluster: Cluster, resource: Resource, namespace: str, name: str) -> Mapping[str, Any]:
+    try:
+        found = await cluster.get(resource, namespace, name, metadata_only=True)
+    except NotFound:
+        return {}
+    metadata: Mapping[str, Any] = found["metadata"]
+    return metadata
 
 
 async def approve(options: Options, project: str, plan_hash: str) -> Approved:

@@ -29,6 +29,7 @@ from reconciler.sync.credentials import ClusterCredentials
 from reconciler.sync.lease import Claim, Role
 from reconciler.sync.outcome import ProjectReport
 from reconciler.sync.passing import Timings
+from reconciler.sync.pausing import CONFIGURED
 from reconciler.sync.request import Request
 from reconciler.sync.runner import Runner
 from reconciler.tasks import cancel
@@ -280,6 +281,7 @@ class Service:
         if state.configuration is None:
             return
         self._parts.pause.configure(paused=state.configuration.paused)
+        self._leader.note(marks.PAUSED, CONFIGURED if state.configuration.paused else "")
         if isinstance(state, Accepted):
             self._set_log_level(_LEVELS[state.configuration.log_level])
         # A term that has just begun takes the last good one too.

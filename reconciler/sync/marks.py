@@ -49,7 +49,10 @@ IMPORTED_BY: Final = "reconciler.dev/imported-by"
 """On an inventory of the old agent: the `instance/project` that took it over."""
 
 PAUSED: Final = "reconciler.dev/paused"
-"""On the records namespace: nothing is written anywhere while it is there and not `false`."""
+"""
+On the records namespace: nothing is written anywhere while it is there and not `false`. On the
+Lease: why its holder writes nothing, where its configuration says so.
+"""
 
 KEY_SECRET: Final = "reconciler-key"  # noqa: S105 - a name
 RECORDS_MANAGER: Final = "reconciler"

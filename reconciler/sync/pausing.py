@@ -21,8 +21,20 @@ from reconciler.sync import marks
 
 log = logging.getLogger(__name__)
 
-_CONFIGURED: Final = "paused is set in the configuration"
+CONFIGURED: Final = "paused is set in the configuration"
 _NOT_PAUSED: Final = ("", "false")
+
+
+def annotated(namespace: str) -> str:
+    """Why nothing may be written while this namespace has the annotation."""
+    return f"namespace {namespace} has the annotation {marks.PAUSED}"
+
+
+def is_annotated(metadata: Mapping[str, Any]) -> bool:
+    """Whether a person has stopped all writes by annotating the records namespace."""
+    value = str((metadata.get("annotations") or {}).get(marks.PAUSED, ""))
+    # Whoever writes "yes" there wants what whoever writes "true" wants.
+    return value.strip().lower() not in _NOT_PAUSED
 
 
 class Pause:
@@ -45,10 +57,8 @@ class Pause:
     def reason(self) -> str:
         """Why nothing may be written; "" lets writes through."""
         if self._configured:
-            return _CONFIGURED
-        if self._annotated:
-            return f"namespace {self._namespace} has the annotation {marks.PAUSED}"
-        return ""
+            return CONFIGURED
+        return annotated(self._namespace) if self._annotated else ""
 
     def check(self, verb: str, resource: Resource, namespace: str, name: str) -> None:
         """Raise Paused for any write while all is paused."""
@@ -131,9 +141,7 @@ class Pause:
 
     def _take(self, metadata: Mapping[str, Any]) -> None:
         self._known = True
-        value = str((metadata.get("annotations") or {}).get(marks.PAUSED, ""))
-        # Whoever writes "yes" there wants what whoever writes "true" wants.
-        self._set(configured=self._configured, annotated=value.strip().lower() not in _NOT_PAUSED)
+        self._set(configured=self._configured, annotated=is_annotated(metadata))
 
     def _set(self, *, configured: bool, annotated: bool) -> None:
         before = self.reason

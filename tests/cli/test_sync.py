@@ -4,11 +4,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from reconciler.sync import marks
 from reconciler.sync.outcome import Outcome
 from tests.cli.running import records, run, sync
 from tests.fix_git import Repository
 from tests.fix_sync import PROJECT, Installation
 from tests.objects import config_map, deployment, manifest
+from tests.service.process import service, until
 
 BAD = manifest("v1", "Service", "bad", spec={"ports": [{"port": 0}]})
 
@@ -173,8 +177,8 @@ def test_json_of_status_has_every_name_that_sync_has(installation: Installation)
     (of_sync,) = sync(installation, "-o", "json").json["projects"]
     document = records(installation, "status", "-o", "json").json
     (of_status,) = document["projects"]
-    assert document.keys() == {"schema", "projects", "api_requests"}
-    assert document["api_requests"] == {"total": 1, "by_verb": {"list": 1}}
+    assert document.keys() == {"schema", "paused", "projects", "api_requests"}
+    assert document["api_requests"] == {"total": 3, "by_verb": {"list": 1, "get": 2}}
     assert of_status.pop("recorded") == {"objects": 2, "ready": 1, "failed": 1}
     assert of_status.pop("inventory") == {"objects": 2, "damage": ""}
     assert of_status.pop("truncated") == ""
@@ -208,7 +212,33 @@ def test_status_writes_nothing(installation: Installation) -> None:
     sync(installation)
     with installation.recorded() as requests:
         records(installation, "status")
-    assert [asked.verb for asked in requests.all] == ["list"]
+    assert sorted(asked.verb for asked in requests.all) == ["get", "get", "list"]
+
+
+@pytest.mark.parametrize("how", ["annotation", "configuration"])
+def test_status_says_that_all_is_paused(installation: Installation, how: str) -> None:
+    """Its records are from before; a service that writes nothing keeps only the Lease."""
+    installation.commit({"a.yaml": config_map("a")})
+    with service(installation) as process:
+        process.said(f"project {PROJECT} synced")
+        until(lambda: installation.record("-status"), "its status")
+        if how == "configuration":
+            installation.configure_projects([{}], paused=True)
+        else:
+            note = {"metadata": {"annotations": {marks.PAUSED: "true"}}}
+            installation.api.patch(f"/api/v1/namespaces/{installation.namespace}", note)
+        process.said("paused: ")
+        until(lambda: "nothing is written" in records(installation, "status").out, "the word")
+        done = records(installation, "status")
+        first, _header, row, *_ = done.out.splitlines()
+        assert re.match(
+            r"paused: (paused is set in the configuration|namespace .* has the annotation)", first
+        )
+        assert row.split()[2] == "synced"
+        assert (
+            records(installation, "status", "-o", "json").json["paused"]
+            == first.removeprefix("paused: ").partition(";")[0]
+        )
 
 
 def test_wrong_hash_is_refused_and_the_right_one_named(installation: Installation) -> None:
