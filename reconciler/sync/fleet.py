@@ -9,7 +9,7 @@ it is given; one project's trouble never reaches another.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,7 +76,7 @@ class Fleet:
             for name, kept in self._kept.items()
             if not same_limits or wanted.get(name) != kept.keeper.project
         ]
-        await self._end(leaving)
+        await self._end(leaving, suspended={p.id for p in configuration.projects if p.suspend})
         self._configuration = configuration
         self.reports = {p.id: self.reports[p.id] for p in configuration.projects if p.id in self.reports}
         for project in configuration.projects:
@@ -113,10 +113,10 @@ class Fleet:
         self._kept[project.id] = _Kept(keeper, self._tasks.create_task(keeper.keep()))
         log.debug("project %s: started", project.id)
 
-    async def _end(self, names: Iterable[str]) -> None:
+    async def _end(self, names: Iterable[str], *, suspended: Collection[str] = ()) -> None:
         leaving = [self._kept.pop(name) for name in names]
         for kept in leaving:
-            kept.keeper.end()
+            kept.keeper.end(suspended=kept.keeper.project.id in suspended)
         if leaving:
             _, slow = await asyncio.wait([kept.task for kept in leaving], timeout=GRACE)
             for task in slow:

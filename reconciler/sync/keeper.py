@@ -91,6 +91,7 @@ class Keeper:
         self._publish = publish
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        self._suspended = asyncio.Event()
         self._ending = False
         self._revision: Revision | None = None
         self._done: Revision | None = None
@@ -175,8 +176,14 @@ class Keeper:
         self._stop.set()
         self.wake()
 
-    def end(self) -> None:
-        """Finish what is being sent, start nothing more, return from `keep`."""
+    def end(self, *, suspended: bool = False) -> None:
+        """
+        Finish what was begun, start nothing more, return from `keep`.
+
+        With `suspended` only what was sent is finished: requests that wait for their turn are dropped.
+        """
+        if suspended:
+            self._suspended.set()
         self._ending = True
         self._stop.set()
         self._wake.set()
@@ -313,6 +320,7 @@ class Keeper:
             limits=self._limits,
             waiting=self._waits,
             stop=self._stop,
+            suspended=self._suspended,
         )
         idle = ""
         try:
@@ -330,6 +338,8 @@ class Keeper:
             return replace(said, state=State.UNKNOWN, reason=str(error), recorded=False)
         except ReconcilerError as error:
             self._unreadable = isinstance(error, MirrorDamaged)
+            if self._suspended.is_set():
+                return replace(said, state=State.PROGRESSING, reason=str(error), recorded=False)
             if self._pause.reason and not idle:
                 return replace(said, state=State.PROGRESSING, reason=self._pause.reason, recorded=False)
             log.warning("project %s: %s", project.id, error)

@@ -43,6 +43,9 @@ class Request:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a newer request or the end of the service makes this one pointless."""
 
+    suspended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a person has suspended the project: of what was begun nothing more may be sent either."""
+
     def looking(self) -> "Request":
         """The same, to be compared only: nothing is written."""
         return replace(self, project=replace(self.project, dry_run_strategy="client"), wait=False)

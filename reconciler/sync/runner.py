@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from reconciler.cluster.errors import DiscoveryIncomplete, Forbidden
-from reconciler.cluster.resource import Resource
+from reconciler.cluster.errors import DiscoveryIncomplete, Forbidden, Paused
+from reconciler.cluster.resource import Resource, describe
 from reconciler.config.models import Configuration, ManifestProject
 from reconciler.git.errors import GitError
 from reconciler.manifests.identity import ObjectRef
@@ -152,6 +152,7 @@ class Runner:
         await kinds.know(records.inventory.records)
         allowed = allowed_of(request.project, self._parts.cluster.reach)
         who = await self._parts.identities.of(request.project.service_account, allowed)
+        who = replace(who, cluster=who.cluster.confined(partial(_check_suspended, request.suspended)))
         find_others = partial(self._others, request, kinds, manifests)
         run = Run(self._parts, who, request, kinds, key, manifests, records, find_others)
         return await run.carry_out()
@@ -225,6 +226,17 @@ class Runner:
             await kinds.refresh(before)
             manifests = await read()
         return manifests
+
+
+def _check_suspended(
+    suspended: asyncio.Event, verb: str, resource: Resource, namespace: str, name: str
+) -> None:
+    if suspended.is_set():
+        raise Paused(
+            what="not sent: suspend is set in the configuration",
+            where=describe(verb, resource, namespace, name),
+            mend="take that back when writes may go on",
+        )
 
 
 def _reads_the_same(one: ManifestProject, other: ManifestProject) -> bool:

@@ -26,6 +26,10 @@ def pause(installation: Installation, value: str | None = "true") -> None:
     installation.api.patch(f"/api/v1/namespaces/{installation.namespace}", body)
 
 
+def suspend(installation: Installation) -> None:
+    installation.configure(suspend=True)
+
+
 def is_suspended(reports: dict[str, ProjectReport]) -> bool:
     return PROJECT in reports and reports[PROJECT].state is State.SUSPENDED
 
@@ -116,8 +120,12 @@ async def test_run_in_flight_sends_nothing_more(installation: Installation) -> N
     assert installation.recorded_names() == set(NAMES)
 
 
-async def test_write_that_waits_its_turn_is_not_sent_once_all_is_paused(
-    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path
+@pytest.mark.parametrize("stop", [pause, suspend], ids=["all is paused", "the project is suspended"])
+async def test_write_that_waits_its_turn_is_not_sent_any_more_once(
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    stop: Callable[[Installation], None],
 ) -> None:
     """The server refuses for load, and the request would be repeated after the pause."""
     refused = asyncio.Event()
@@ -134,8 +142,12 @@ async def test_write_that_waits_its_turn_is_not_sent_once_all_is_paused(
     async with running(installation, kubeconfig=gateway_kubeconfig) as (_, seen):
         async with asyncio.timeout(SECONDS):
             await refused.wait()
-        pause(installation)
+        stop(installation)
         await seen.until(is_suspended)
+        gateway.instead = lambda _method, _path: None
+        with installation.recorded() as requests:
+            await asyncio.sleep(1.5)  # longer than the pause after a refusal
+    assert requests.of_objects == []
     assert not installation.exists("configmaps", "a")
 
 
