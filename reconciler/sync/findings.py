@@ -152,6 +152,15 @@ class Findings:
             )
         ]
 
+    def is_new_or_changed(self, ref: ObjectRef, records: Mapping[ObjectRef, Record]) -> bool:
+        """Whether this run made or changed it, or it was to be made and never was."""
+        outcome = self.reports[ref].outcome
+        if outcome in _CHANGED:
+            return True
+        record = records.get(ref)
+        # What was skipped is there, and another's.
+        return outcome is not Outcome.SKIPPED and (record is None or not record.uid)
+
     def report(
         self,
         held: Held | None,

@@ -148,13 +148,17 @@ class Leaving:
 
     def _standing_in(self, candidates: Iterable[Candidate], *, waited: bool) -> dict[ObjectRef, ObjectRef]:
         """
-        For each candidate a declared object of the same name or kind that is not well, if any.
+        For each candidate a declared object of the same name, or a new one of its kind, that is not well.
 
-        It may be what became of the object that left: renamed, moved, or its kind misspelt.
+        It may be what became of the object that left: renamed, moved, or its kind misspelt. What was
+        there before is not, and must not keep a whole kind from being pruned for as long as it fails.
         """
         unwell = self._findings.unwell(waited=waited)
+        records = self._kept.inventory.records
         by_name = {ref.name: ref for ref in unwell}
-        by_kind = {(ref.group, ref.kind): ref for ref in unwell}
+        by_kind = {
+            (ref.group, ref.kind): ref for ref in unwell if self._findings.is_new_or_changed(ref, records)
+        }
         found = {
             candidate.ref: by_name.get(candidate.ref.name)
             or by_kind.get((candidate.ref.group, candidate.ref.kind))

@@ -59,6 +59,25 @@ def test_other_objects_are_pruned_while_a_deployment_is_not_ready(installation: 
     assert outcomes(report)["a"] == "pruned"
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param({"theirs": config_map("theirs")}, id="another's object"),
+        pytest.param({"keep": {**config_map("keep"), "data": {"a": 1}}}, id="a mistake in one that is there"),
+    ],
+)
+def test_what_was_there_before_keeps_nothing_of_its_kind(
+    installation: Installation, bad: dict[str, Any]
+) -> None:
+    """However long it fails."""
+    installation.api.post(installation.path("configmaps"), config_map("theirs"))
+    synced(installation, a=config_map("a"), keep=config_map("keep"), more=config_map("more"))
+    installation.commit({f"{name}.yaml": content for name, content in bad.items()})
+    assert installation.sync().state is State.FAILED
+    installation.commit({"a.yaml": None})
+    assert outcomes(installation.sync())["a"] == "pruned"
+
+
 def test_link_in_the_place_of_a_manifest_is_unknown_and_not_empty(installation: Installation) -> None:
     synced(installation, a=config_map("a"), keep=config_map("keep"))
     installation.repo.commit({"a.yaml": Symlink("keep.yaml")})
