@@ -118,6 +118,7 @@ def from_object(
         message=wording.one_line(str(answer.get("message") or "")),
         raw=str(answer.get("message") or ""),
         causes=_causes(answer, secret=doing.secret),
+        immutable=_is_immutable(answer),
         names_object=bool(_details(answer).get("name")),
         doing=doing,
         retry_after=retry_after,
@@ -145,6 +146,7 @@ class _Reply:
     message: str
     raw: str
     causes: tuple[tuple[str, str], ...]
+    immutable: bool
     names_object: bool
     doing: Doing
     retry_after: float | None
@@ -303,8 +305,7 @@ def _too_large(reply: _Reply) -> errors.ClusterError:
 
 
 def _invalid(reply: _Reply) -> errors.ClusterError:
-    immutable = bool(reply.causes) and all(wording.IMMUTABLE.search(text) for _, text in reply.causes)
-    kind = errors.Immutable if immutable and reply.status == _UNPROCESSABLE else errors.Invalid
+    kind = errors.Immutable if reply.immutable and reply.status == _UNPROCESSABLE else errors.Invalid
     return kind(
         what=reply.faults(f"the API server does not accept the object ({reply.status})"),
         where=reply.doing.text,
@@ -417,7 +418,7 @@ def _is_base64(text: str) -> bool:
 
 
 def _mend_fields(causes: tuple[tuple[str, str], ...]) -> str:
-    if causes and all(wording.IMMUTABLE.search(text) for _, text in causes):
+    if causes and all(wording.is_immutable(text) for _, text in causes):
         return "the field cannot be changed: delete the object, or give it another name"
     if any(text == wording.TOO_LONG for _, text in causes):
         return "split it into several objects"
@@ -438,6 +439,19 @@ def _causes(answer: Mapping[str, Any], *, secret: bool) -> tuple[tuple[str, str]
         if isinstance(cause, dict)
     )
     return _safe(pairs, secret=secret)
+
+
+def _is_immutable(answer: Mapping[str, Any]) -> bool:
+    """Whether there are causes, and each, also one that is not shown, is a field that cannot be changed."""
+    listed = _details(answer).get("causes")
+    return (
+        isinstance(listed, list)
+        and bool(listed)
+        and all(
+            isinstance(cause, dict) and wording.is_immutable(str(cause.get("message") or ""))
+            for cause in listed
+        )
+    )
 
 
 def _field(name: Any) -> str:

@@ -14,15 +14,25 @@ MESSAGE_LIMIT: Final = 600  # characters; some validations quote the whole objec
 SHOWN_CAUSES: Final = 5
 _SHORT_VALUE: Final = 60  # characters of a quoted value that help to find it
 
-IMMUTABLE: Final = re.compile(
-    r"\bimmutable\b|may not change|cannot (be )?chang|may not be changed|"
-    r"updates to \w+ (spec .* )?are forbidden"
+# From where the server's own words begin, as validation of 1.36 has them (kubernetes/pkg/apis/*/validation,
+# apimachinery/pkg/api/validate); authors of custom resources follow them in the messages of their rules.
+_SUBJECT = r"((?:[Tt]he )?[\w.\[\]*`-]+ (?:(?:field|value) )?)?"
+_CONDITION = r"(?=$|[.,;:\n]| (?:after|except|for|if|in|once|unless|when|while)\b)"
+_IMMUTABLE = re.compile(
+    rf"{_SUBJECT}(is|are) immutable{_CONDITION}"
+    rf"|{_SUBJECT}(cannot|may not) be changed{_CONDITION}"
+    r"|may not change once set"
+    r"|field cannot be modified once set"
+    r"|cannot change roleRef"
+    r"|updates to \w+ (spec .* )?are forbidden"
+    r"|pod updates may not (add or remove containers|change fields other than) "
 )
 TOO_LONG: Final = "Too long: may not be more than 1048576 bytes"
 """What a ConfigMap or Secret may hold in all."""
 
 # "Invalid value: {"matchLabels":…}: field is immutable", "Duplicate value: {…}"
 _QUOTED = re.compile(r"(?P<fault>(?:Invalid|Duplicate|Unsupported) value): (?=[\[{\"&\w])")
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)  # as Go quotes it, which JSON need not understand
 _UNSTRUCTURED = "&value.valueUnstructured{Value:"
 _DIFF = re.compile(r"\n@@ .*", re.DOTALL)  # of a PersistentVolumeClaim's spec
 _GO_TYPES = {"map[": "a mapping", "[]": "a list", "<nil>": "null"}
@@ -47,6 +57,19 @@ def together(causes: Sequence[tuple[str, str]]) -> str:
     return one_line("; ".join(shown) + more)
 
 
+def is_immutable(message: str) -> bool:
+    """
+    Whether a cause says of its field that it cannot be changed.
+
+    Only what the server itself says counts, from its first word on: values and source of rules, which
+    it quotes, say what their authors like.
+    """
+    said = message.removeprefix("Forbidden: ")
+    if message.startswith("Invalid value: ") and (found := _QUOTED.match(message)):
+        said = message[_end_of_value(message, found.end()) :].removeprefix(": ")
+    return _IMMUTABLE.match(said) is not None
+
+
 def _without_quoted(message: str) -> str:
     """Drop the value that a validation quotes if it is long: the sentence behind it says what to do."""
     found = _QUOTED.match(message)
@@ -61,7 +84,10 @@ def _without_quoted(message: str) -> str:
 
 def _end_of_value(text: str, start: int) -> int:
     """Where the quoted value ends: JSON, a Go value with its braces, or a word."""
-    if text[start] in '{["':
+    if text[start] == '"':
+        found = _TEXT.match(text, start)
+        return found.end() if found else len(text)
+    if text[start] in "{[":
         try:
             return json.JSONDecoder().raw_decode(text, start)[1]
         except ValueError:

@@ -29,6 +29,8 @@ ALLOWED: Final = "allowed"
 _NAME: Final = 31  # characters of a trial's name that are the object's; with the rest it fits every kind
 _TRIES: Final = 5  # a busy controller may write the status in between each time
 _CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
+# What apiextensions-apiserver (validation.go, 1.36) lets nobody change in a CustomResourceDefinition.
+_FIXED_IN_CRD: Final = frozenset({"spec.group", "spec.scope", "spec.names.kind", "spec.names.plural"})
 
 Body = Mapping[str, Any]
 
@@ -84,6 +86,20 @@ def why_not(ref: ObjectRef, *, asked: str, goes: str, mark: str, live: Live, own
     return ""
 
 
+def misread(ref: ObjectRef, causes: Collection[tuple[str, str]]) -> str:
+    """
+    Why a refusal is not for fields that cannot be changed, though its words say so; "" if it may be.
+
+    A definition takes all objects of its kind along, so that words are not enough.
+    """
+    if (ref.group, ref.kind) != _CRD:
+        return ""
+    others = sorted({field for field, _ in causes} - _FIXED_IN_CRD)
+    if causes and not others:
+        return ""
+    return f"not replaced: correct {', '.join(others[:3]) or 'it'} in the manifest"
+
+
 class Replacing:
     """
     Deletes what may be replaced; `unsettle` writes into the records that its uid is not known any more.
@@ -124,6 +140,8 @@ class Replacing:
         Raises the refusal, with what would make it pass, where that may not be; ClusterError where
         it is not known. One object is deleted once in a run.
         """
+        if why := misread(ref, error.causes):
+            raise _refused(error, why)
         asked = str(((declared.get("metadata") or {}).get("annotations") or {}).get(REPLACE, ""))
         owned = self._owned(ref)
         tried = False
@@ -166,16 +184,12 @@ class Replacing:
 
     async def _try(self, resource: Resource, ref: ObjectRef, error: Immutable, body: bytes) -> None:
         """See that a new object of this content would be accepted; nothing is written."""
-        if (ref.group, ref.kind) == _CRD:
-            return  # its name is made of what it defines
-        trial = orjson.loads(body)
-        name = f"{ref.name[:_NAME].rstrip('-.')}-{secrets.token_hex(4)}"
-        trial["metadata"]["name"] = name
+        trial = _renamed(ref, body)
         try:
             await self._cluster.apply(
                 resource,
                 ref.namespace,
-                name,
+                trial["metadata"]["name"],
                 trial,
                 field_manager=self._manager,
                 dry_run=True,
@@ -184,6 +198,20 @@ class Replacing:
         except ClusterError as refusal:
             why = f"not replaced: whether it would be accepted anew is not sure ({refusal.what})"
             raise _refused(error, why) from refusal
+
+
+def _renamed(ref: ObjectRef, body: bytes) -> dict[str, Any]:
+    """The same object under a name that nothing has."""
+    trial: dict[str, Any] = orjson.loads(body)
+    unused = secrets.token_hex(4)
+    if (ref.group, ref.kind) == _CRD:
+        # Its name is made of what it defines: the same kind in another group.
+        spec = trial.get("spec") or {}
+        spec["group"] = f"{unused}.{spec.get('group')}"
+        trial["metadata"]["name"] = f"{(spec.get('names') or {}).get('plural')}.{spec['group']}"
+    else:
+        trial["metadata"]["name"] = f"{ref.name[:_NAME].rstrip('-.')}-{unused}"
+    return trial
 
 
 def _refused(error: Immutable, why: str) -> Immutable:

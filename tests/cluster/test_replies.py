@@ -231,6 +231,67 @@ def test_answer_becomes(code: int, body: bytes, kind: type[errors.ClusterError],
     assert str(got).startswith("apply Deployment.apps shop/web: ")
 
 
+RULE = '{"Rule":"self == oldSelff","Message":"field is immutable"}'
+COMPILED = (
+    f"Invalid value: {RULE}: compilation failed: ERROR: <input>:1:35: undeclared reference to 'oldSelff'\n"
+    " | !has(oldSelf.immutable) || self == oldSelff\n | ......^"
+)
+STATEFUL = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals' and 'template' are forbidden"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (["Invalid value: null: field is immutable"], errors.Immutable),
+        (['Invalid value: "a\\x00: \\" b": field is immutable'], errors.Immutable),
+        ([f'Invalid value: {{"a":"{"x" * 999}"}}: field is immutable'], errors.Immutable),
+        (['Invalid value: "x": field is immutable, except for updating from beta'], errors.Immutable),
+        (["Forbidden: field is immutable when `immutable` is set"], errors.Immutable),
+        (
+            ["Forbidden: spec.persistentvolumesource is immutable after creation\n@@ -1 +1 @@"],
+            errors.Immutable,
+        ),
+        (['Invalid value: ["10.0.0.7"]: may not change once set'], errors.Immutable),
+        (["Forbidden: may not be changed in an update."], errors.Immutable),
+        (["Forbidden: updates to parameters are forbidden."], errors.Immutable),
+        ([f"Forbidden: {STATEFUL}"], errors.Immutable),
+        (["Forbidden: pod updates may not change fields other than `spec.tolerations`"], errors.Immutable),
+        (["Invalid value: 1: field cannot be modified once set"], errors.Immutable),
+        (['Invalid value: {"kind":"Role"}: cannot change roleRef'], errors.Immutable),
+        (['Invalid value: "object": spec.storage is immutable'], errors.Immutable),
+        (['Invalid value: "string": The class field cannot be changed after creation'], errors.Immutable),
+        (["Invalid value: 1: field is immutable", "Required value"], errors.Invalid),
+        (["Invalid value: 1: field is immutable"] * 25 + ["Required value"], errors.Invalid),
+        ([COMPILED], errors.Invalid),
+        (['Unsupported value: "immutable": supported values: "a"'], errors.Invalid),
+        (['Unsupported value: "x": supported values: "field is immutable"'], errors.Invalid),
+        (['Duplicate value: "field is immutable"'], errors.Invalid),
+        (['Invalid value: "field is immutable": must be lower case'], errors.Invalid),
+        (['Invalid value: "\\x01: field is immutable": must be lower case'], errors.Invalid),
+        (['Invalid value: {"a":"} : field is immutable"}: must be lower case'], errors.Invalid),
+        (["Invalid value: \"a\": in body should match 'spec is immutable'"], errors.Invalid),
+        (['Invalid value: "a": needed if spec is immutable'], errors.Invalid),
+        (['Invalid value: 1: size cannot be changed to less than "2"'], errors.Invalid),
+        (["Required value: field is immutable"], errors.Invalid),
+    ],
+)
+def test_only_what_the_server_itself_says_makes_a_field_immutable(
+    said: list[str], kind: type[errors.ClusterError]
+) -> None:
+    body = status("x is invalid", causes=[{"field": "spec.a", "message": message} for message in said])
+    assert type(from_status(422, body, doing=DOING)) is kind
+
+
+def test_cause_of_a_secret_that_is_not_shown_counts() -> None:
+    causes = [
+        {"field": "type", "message": "Invalid value: 1: field is immutable"},
+        {"field": f"spec {CANARY}", "message": "Required value"},
+    ]
+    assert type(from_status(422, status("x", causes=causes), doing=SECRET)) is errors.Invalid
+
+
 @pytest.mark.parametrize("code", [400, 403, 404, 409, 413, 415, 422, 429, 500, 503, 418])
 @pytest.mark.parametrize(
     "said",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.sync.plan import Live
-from reconciler.sync.replacing import Owned, what_goes, why_not
+from reconciler.sync.replacing import Owned, misread, what_goes, why_not
 from tests.sync.pieces import INVENTORY, record, ref
 
 OURS = {"uid": "u1", "owner": INVENTORY, "applied": "old"}
@@ -77,3 +77,25 @@ def test_what_else_goes(
     got = what_goes(it, {"spec": declared}, {"spec": live}, ("Database.example.com",))
     assert want in got
     assert bool(got) == bool(want)
+
+
+CRD = ref("widgets.example.com", kind="CustomResourceDefinition", group="apiextensions.k8s.io", namespace="")
+
+
+@pytest.mark.parametrize(
+    ("fields", "want"),
+    [
+        pytest.param(["spec.scope"], "", id="scope"),
+        pytest.param(["spec.names.kind", "spec.names.plural", "spec.group"], "", id="names and group"),
+        pytest.param(["spec.versions[0].schema"], "correct spec.versions[0].schema", id="schema"),
+        pytest.param(["spec.scope", "spec.versions"], "correct spec.versions in", id="one that is, one not"),
+        pytest.param(["spec.names.listKind"], "correct spec.names.listKind", id="a name that may be changed"),
+        pytest.param([], "correct it", id="none named"),
+    ],
+)
+def test_definition_is_replaced_for_fixed_fields_alone(fields: list[str], want: str) -> None:
+    causes = [(field, "field is immutable") for field in fields]
+    got = misread(CRD, causes)
+    assert want in got
+    assert bool(got) == bool(want), got
+    assert misread(JOB, causes) == "", "what is tried first needs no list of fields"

@@ -1,11 +1,12 @@
 """Fields that cannot be changed: what the report says, and what is replaced where git asks for it."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from localcluster import Api
+from localcluster import Api, ApiError
 from reconciler.sync.outcome import ObjectReport, State
 from reconciler.sync.replacing import REPLACE
 from tests.fix_sync import Installation, of, outcomes
@@ -131,17 +132,32 @@ def test_field_that_cannot_be_changed(installation: Installation, name: str) -> 
     assert requests.of_objects == []
 
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+
+
 @pytest.fixture
 def group(api: Api, namespace: str) -> Iterator[str]:
     name = f"{namespace}.example.com"
     yield name
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{name}"
+    path = f"{CRDS}/widgets.{name}"
     if api.exists(path):
         api.delete(path)
 
 
+def of_definition(group: str, *, scope: str = "Namespaced", value: str = "", **field: Any) -> Manifest:
+    """A definition whose objects have one field of the spec, `immutable`."""
+    it = asking(definition(group, scope=scope), value)
+    (version,) = it["spec"]["versions"]
+    text = {"type": "string", "maxLength": 9}
+    spec = {"type": "object", "properties": {"immutable": text}, **field}
+    version["schema"]["openAPIV3Schema"]["properties"] = {"spec": spec}
+    return it
+
+
 def test_definition_is_replaced_only_by_name(installation: Installation, api: Api, group: str) -> None:
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{group}"
+    path = f"{CRDS}/widgets.{group}"
     installation.commit({"a.yaml": definition(group)})
     assert installation.sync().state is State.SYNCED
     old = api.get(path)["metadata"]["uid"]
@@ -156,6 +172,85 @@ def test_definition_is_replaced_only_by_name(installation: Installation, api: Ap
     installation.commit({"a.yaml": asking(definition(group, scope="Cluster"), "CustomResourceDefinition")})
     assert installation.sync().state is State.SYNCED
     assert api.get(path)["metadata"]["uid"] != old
+    assert [its["metadata"]["name"] for its in api.get(CRDS)["items"] if group in its["spec"]["group"]] == [
+        f"widgets.{group}"
+    ]
+
+
+TYPO = [{"rule": "!has(oldSelf.immutable) || self == oldSelff"}]
+
+
+@pytest.mark.parametrize(
+    ("scope", "field", "says"),
+    [
+        pytest.param("Namespaced", {"x-kubernetes-validations": TYPO}, "compilation failed", id="rule"),
+        pytest.param("Namespaced", {"x-kubernetes-map-type": "immutable"}, "Unsupported value", id="value"),
+        pytest.param("immutable", {}, "Unsupported value", id="value of a field that cannot be changed"),
+    ],
+)
+def test_definition_with_a_typo_is_not_deleted(
+    installation: Installation, api: Api, group: str, scope: str, field: dict[str, Any], says: str
+) -> None:
+    """The annotation may be left in git for years, and the typo speak of what is immutable."""
+    left = "CustomResourceDefinition"
+    widget = manifest(f"{group}/v1", "Widget", "it", spec={"immutable": "yes"})
+    installation.commit({"a.yaml": [of_definition(group, value=left), widget]})
+    assert installation.sync().state is State.SYNCED
+    old = installation.get(f"{group}/v1/widgets", "it")["metadata"]["uid"]
+    installation.commit({"a.yaml": [of_definition(group, value=left, scope=scope, **field), widget]})
+    with installation.recorded() as requests:
+        report = of(installation.sync(), f"widgets.{group}")
+    assert (report.outcome, report.reason) == ("failed", "Invalid")
+    assert says in report.message
+    assert "delete" not in {asked.verb for asked in requests.writes}
+    assert installation.get(f"{group}/v1/widgets", "it")["metadata"]["uid"] == old
+
+
+def probe(api: Api, group: str) -> None:
+    """Raises ApiError as soon as the API server has heard of the policy."""
+    for number in range(400):
+        api.post(f"{CRDS}?dryRun=All", definition(f"probe-{number}.{group}"))
+
+
+@pytest.fixture
+def no_new_definitions(api: Api, namespace: str, group: str) -> Iterator[Callable[[], None]]:
+    """A policy that lets nobody create definitions of this group, or below it."""
+
+    def begin() -> None:
+        rule = {
+            "apiGroups": ["apiextensions.k8s.io"],
+            "apiVersions": ["*"],
+            "operations": ["CREATE"],
+            "resources": ["customresourcedefinitions"],
+        }
+        spec = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": f"!object.spec.group.endsWith('{group}')"}],
+        }
+        api.post(POLICIES, {"metadata": {"name": namespace}, "spec": spec})
+        binding = {"policyName": namespace, "validationActions": ["Deny"]}
+        api.post(BINDINGS, {"metadata": {"name": namespace}, "spec": binding})
+        with pytest.raises(ApiError, match="denied request"):
+            probe(api, group)
+
+    yield begin
+    for path in (f"{BINDINGS}/{namespace}", f"{POLICIES}/{namespace}"):
+        if api.exists(path):
+            api.delete(path)
+
+
+def test_definition_that_would_not_be_accepted_anew_is_not_deleted(
+    installation: Installation, api: Api, group: str, no_new_definitions: Callable[[], None]
+) -> None:
+    installation.commit({"a.yaml": definition(group)})
+    assert installation.sync().state is State.SYNCED
+    old = api.get(f"{CRDS}/widgets.{group}")["metadata"]["uid"]
+    no_new_definitions()
+    installation.commit({"a.yaml": asking(definition(group, scope="Cluster"), "CustomResourceDefinition")})
+    report = of(installation.sync(), f"widgets.{group}")
+    assert report.reason == "Immutable"
+    assert "not replaced: whether it would be accepted anew is not sure" in report.message
+    assert api.get(f"{CRDS}/widgets.{group}")["metadata"]["uid"] == old
 
 
 def test_what_the_server_would_not_accept_anew_is_not_deleted(installation: Installation, api: Api) -> None:
