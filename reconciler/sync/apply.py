@@ -16,14 +16,12 @@ from reconciler.cluster.client import Applied, Cluster
 from reconciler.cluster.discovery import Discovery
 from reconciler.cluster.errors import (
     ClusterError,
-    ConversionFailed,
     DiscoveryIncomplete,
     Immutable,
     KindNotServed,
     NotFound,
     ServerFault,
     Unreachable,
-    WebhookUnavailable,
 )
 from reconciler.cluster.health import Health
 from reconciler.cluster.health_pods import PODS_FAILED, is_told_by_pods
@@ -34,7 +32,7 @@ from reconciler.manifests.identity import ObjectRef, split_api_version
 from reconciler.manifests.manifest import Scope
 from reconciler.sync.inventory import Record
 from reconciler.sync.outcome import ObjectReport, Outcome, Reason, reason_of
-from reconciler.sync.ownership import FieldOwnership, Settled, ignored
+from reconciler.sync.ownership import SLOW, FieldOwnership, Settled, ignored
 from reconciler.sync.passing import Pass, Timings
 from reconciler.sync.plan import Step
 from reconciler.sync.readiness import Readiness, Seen
@@ -43,8 +41,6 @@ from reconciler.sync.walk import Walk
 
 RETRY_DELAYS: Final = (0.2, 1.0)
 """s; an apply may be repeated safely, and one broken connection should not fail a project."""
-_SLOW: Final = (WebhookUnavailable, ConversionFailed)
-"""Each try may take a webhook's whole timeout, up to 30 s: they are left to the next run."""
 DISCOVERY_LAG: Final = 15.0
 """s that a new CRD may take to show up in discovery after it is Established."""
 PODS_AFTER: Final = 15.0
@@ -314,7 +310,7 @@ class ApplyPass(Pass):
                 )
             except (Unreachable, ServerFault) as error:
                 delay = next(delays, None)
-                if delay is None or isinstance(error, _SLOW):
+                if delay is None or isinstance(error, SLOW):
                     raise
                 await asyncio.sleep(delay)
 

@@ -20,11 +20,13 @@ from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import (
     ClusterError,
     Conflict,
+    ConversionFailed,
     Forbidden,
     Invalid,
     NotFound,
     ServerFault,
     Unreachable,
+    WebhookUnavailable,
 )
 from reconciler.cluster.fieldsets import Fields
 from reconciler.cluster.resource import Resource
@@ -35,6 +37,8 @@ from reconciler.sync.live import live_of, with_managed
 from reconciler.sync.plan import Live, told_predecessors
 
 _TRIES: Final = 5  # a busy controller may write in between each time
+SLOW: Final = (WebhookUnavailable, ConversionFailed)
+"""Each try may take a webhook's whole timeout, up to 30 s: they are left to the next run."""
 _PAUSE: Final = 0.2  # s before a look at what a lost or failed request has done
 _SHOWN: Final = 5  # fields in one message
 _REPLICAS: Final = "/spec/replicas"
@@ -169,6 +173,8 @@ class FieldOwnership:
                 )
             except (Conflict, Invalid) as error:
                 last: ClusterError = error  # written in between; Invalid if kubectl's annotation is gone
+            except SLOW:
+                raise
             except (Unreachable, ServerFault) as error:
                 last = error  # it may have been written all the same: only a look can tell
                 await asyncio.sleep(_PAUSE)

@@ -7,9 +7,10 @@ import pytest
 
 from tests.faults.gateway import Gateway, Moment
 from tests.faults.rounds import Command
+from tests.faults.webhooks import Webhook
 from tests.fix_sync import PROJECT, Installation, of
 from tests.fix_takeover import Predecessor, managers
-from tests.objects import config_map
+from tests.objects import config_map, manifest
 
 
 @pytest.fixture
@@ -51,3 +52,19 @@ def test_take_over_whose_answer_is_lost_is_decided_again(
     assert code == 0, said
     found = installation.get("configmaps", "a")
     assert (found["data"], managers(found)) == ({"kept": "1"}, {f"reconciler:{PROJECT}": "Apply"})
+
+
+def test_webhook_that_is_down_is_asked_once(installation: Installation, webhook: Webhook) -> None:
+    """Each try may take its whole timeout."""
+    installation.configure(inventory_policy="adopt_all")
+    service = manifest("v1", "Service", "s", spec={"ports": [{"port": 80}]})
+    Predecessor(installation).applied("services", service)
+    webhook.guard(installation.namespace, "services")
+    webhook.broken = True
+    installation.commit({"a.yaml": service})
+    with installation.recorded() as requests:
+        report = of(installation.sync(), "s")
+    assert report.reason == "WebhookUnavailable"
+    assert requests.of_objects == ["patch services/s"]
+    webhook.broken = False
+    assert of(installation.sync(), "s").outcome == "updated"
