@@ -201,14 +201,20 @@ def test_conversion_webhook_that_is_down(installation: Installation, api: Api, w
 FAILURES: dict[str, tuple[int, dict[str, Any], str, str]] = {
     "500": (500, {"message": "etcdserver: leader changed"}, "ServerFault", "tried again"),
     "504": (504, {"reason": "Timeout", "message": "request timed out"}, "ServerTimeout", "load"),
+    "429 for longer than we wait": (429, {"message": "too many"}, "TooManyRequests", "tried again later"),
     "503 of an extension server": (503, {"message": "error trying to reach service"}, "ServerFault", "again"),
 }
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_server_that_fails(
-    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path, name: str
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
+    monkeypatch.setattr("reconciler.cluster.requests.PATIENCE", 0.0)  # s
     code, status, reason, words = FAILURES[name]
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, **status}
     gateway.instead = lambda method, path: (
