@@ -11,7 +11,7 @@ wording.py makes the server's words readable.
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,7 @@ _PATCH_CAUSE = re.compile(r"(?P<field>\.[^\s:]+): (?P<message>[^\n]+)")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _NO_FIELD = ("", "[]", "<nil>")  # what the server writes for the object as a whole
 _IMMUTABLE = "field is immutable"
+_NEW_ONLY = "cannot be changed in place: only a new object can have it (annotation reconciler.dev/replace)"
 # Sentences of the server that hold nothing of the object, so that a Secret's error may show them.
 _HARMLESS = frozenset(
     {
@@ -422,11 +423,15 @@ def _mend_fields(causes: tuple[tuple[str, str], ...]) -> str:
         return "the field cannot be changed: delete the object, or give it another name"
     if any(text == wording.TOO_LONG for _, text in causes):
         return "split it into several objects"
-    fields = sorted({name for name, _ in causes if name})
-    if not fields:
-        return "correct the manifest"
-    shown = ", ".join(fields[:3]) + (f" and {len(fields) - 3} more" if len(fields) > 3 else "")  # noqa: PLR2004
-    return f"correct {shown} in the manifest"
+    fixed = {name for name, text in causes if name and wording.is_immutable(text)}
+    wrong = {name for name, text in causes if name and not wording.is_immutable(text)}
+    correct = f"correct {_some(wrong)} in the manifest" if wrong else "correct the manifest"
+    return f"{correct}; {_some(fixed)} {_NEW_ONLY}" if fixed else correct
+
+
+def _some(fields: Collection[str]) -> str:
+    shown = ", ".join(sorted(fields)[:3])
+    return f"{shown} and {len(fields) - 3} more" if len(fields) > 3 else shown  # noqa: PLR2004
 
 
 def _causes(answer: Mapping[str, Any], *, secret: bool) -> tuple[tuple[str, str], ...]:

@@ -90,6 +90,18 @@ def test_the_first_causes_are_shown_together() -> None:
         ),
         pytest.param(
             422,
+            "x",
+            [
+                {"field": "spec.parallelism", "message": "Invalid value: -1: must be at least 0"},
+                {"field": "spec.template", "message": f"Invalid value: {DUMP}: field is immutable"},
+            ],
+            "spec.parallelism: Invalid value: -1: must be at least 0; spec.template: field is immutable; "
+            "correct spec.parallelism in the manifest; spec.template cannot be changed in place: "
+            "only a new object can have it (annotation reconciler.dev/replace)",
+            id="immutable, and another mistake",
+        ),
+        pytest.param(
+            422,
             'RoleBinding "r" is invalid: roleRef: Invalid value: {}: cannot change roleRef',
             [{"field": "roleRef", "message": "Invalid value: {}: cannot change roleRef"}],
             f"roleRef: Invalid value: {{}}: cannot change roleRef; {IMMUTABLE}",

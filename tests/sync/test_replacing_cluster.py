@@ -273,6 +273,8 @@ def test_object_with_another_mistake_is_not_deleted(installation: Installation) 
     with installation.recorded() as requests:
         report = installation.sync(wait=False)
     assert of(report, "it").reason == "Invalid"
+    assert "correct spec.parallelism in the manifest; spec.template cannot" in of(report, "it").message
+    assert REPLACE in of(report, "it").message
     assert "delete jobs/it" not in requests.of_objects
 
 
