@@ -55,6 +55,25 @@ def finalizer(installation: Installation, name: str) -> None:
     installation.api.patch(installation.path("configmaps", name), finalizers)
 
 
+def anothers(installation: Installation, name: str) -> None:
+    """An apply that is skipped: somebody gave the object to another inventory."""
+    owner = {"config.k8s.io/owning-inventory": "another"}
+    installation.api.patch(installation.path("configmaps", name), {"metadata": {"annotations": owner}})
+
+
+def half_pruned(installation: Installation) -> None:
+    """Two prunes that fail; then one of the objects is gone, and may be applied again."""
+    both("a", finalizer)(installation)
+    both("b", finalizer)(installation)
+    report = run(installation, [config_map("c")])
+    assert {its.ref.name: its.outcome.value for its in report.objects} == {
+        "a": "failed",
+        "b": "failed",
+        "c": "created",
+    }
+    installation.api.patch(installation.path("configmaps", "a"), {"metadata": {"finalizers": None}})
+
+
 def nothing(_installation: Installation) -> None:
     pass
 
@@ -87,6 +106,34 @@ def both(name: str, *changes: Callable[[Installation, str], None]) -> Callable[[
             [config_map("c"), bad("a"), bad("b")],
             {"a", "b", "c"},
             id="applied 1, 2 failed, P one of them (ours: the new one kept without a uid)",
+        ),
+        pytest.param(
+            [good("a"), good("b")],
+            nothing,
+            [bad("a"), bad("b"), bad("c")],
+            {"a", "b", "c"},
+            id="3 apply failed, P two of them (ours: the new one kept without a uid)",
+        ),
+        pytest.param(
+            [good("a"), good("b"), good("c")],
+            nothing,
+            [bad("a"), bad("b"), bad("c")],
+            {"a", "b", "c"},
+            id="3 apply failed, P three of them",
+        ),
+        pytest.param(
+            [config_map("a"), config_map("b")],
+            half_pruned,
+            [config_map("a"), config_map("c", a="2")],
+            {"a", "b", "c"},
+            id="applied 2, 2 prune failed, one overlapping, P both",
+        ),
+        pytest.param(
+            [config_map("a")],
+            both("a", anothers),
+            [config_map("a", a="2")],
+            {"a"},
+            id="1 apply skipped, P it (ours: blocked, as it is another's)",
         ),
         pytest.param(
             [],
@@ -181,3 +228,10 @@ def test_what_only_a_broken_project_needs_is_not_lost(installation: Installation
     report = run(installation, [bad("a"), user])
     assert {its.ref.name: its.outcome.value for its in report.objects} == {"a": "failed", "b": "blocked"}
     assert installation.recorded_names() == {"a", "b"}
+
+
+def test_what_failed_reconciling_stays(installation: Installation) -> None:
+    """Applied 1, the same one failed: not one that takes its time."""
+    report = run(installation, [deployment("a", deadline=1, behaviour="unready")])
+    assert [its.reason for its in report.objects] == ["ProgressDeadlineExceeded"]
+    assert installation.recorded_names() == {"a"}

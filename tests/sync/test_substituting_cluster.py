@@ -2,6 +2,7 @@
 
 import pytest
 
+from localcluster import Api
 from reconciler.sync.outcome import State
 from tests.fix_sync import Installation, of, outcomes
 from tests.objects import Manifest, config_map, manifest
@@ -100,6 +101,48 @@ def test_object_that_cannot_take_its_value_fails_alone(
     assert says in of(report, "taker").message
     assert of(report, "taker").path == "a.yaml"
     assert not installation.exists("configmaps", "taker")
+
+
+def test_several_values_of_one_source_are_fetched_once(installation: Installation) -> None:
+    body = taker()
+    body["data"]["ip"] = ""
+    more = taker(path="$.spec.clusterIP")["metadata"]["annotations"][ANNOTATION]
+    more = more.replace("$.data.url", "$.data.ip").replace("  token: ${port}\n", "")
+    body["metadata"]["annotations"][ANNOTATION] += more
+    installation.commit({"a.yaml": [body, service()]})
+    assert installation.sync().state is State.SYNCED
+    found = installation.get("configmaps", "taker")["data"]
+    assert found == {"url": "http://web:80", "ip": installation.get("services", "web")["spec"]["clusterIP"]}
+    with installation.recorded() as requests:
+        installation.sync()
+    assert requests.count()["get services"] == 1
+
+
+def test_source_and_target_may_have_no_namespace(installation: Installation, api: Api) -> None:
+    """The same reference from an object that has one."""
+    name = installation.namespace
+    source = manifest("scheduling.k8s.io/v1", "PriorityClass", name, value=7)
+    without = manifest("rbac.authorization.k8s.io/v1", "ClusterRole", name, rules=[])
+    within = config_map("within")
+    substitution = (
+        f"- sourceRef: {{group: scheduling.k8s.io, kind: PriorityClass, name: {name}}}\n"
+        "  sourcePath: $.value\n"
+        "  targetPath: $.metadata.labels.level\n"
+        "  token: ${value}\n"
+    )
+    for target in (without, within):
+        target["metadata"] |= {"labels": {"level": "is-${value}"}, "annotations": {ANNOTATION: substitution}}
+    installation.commit({"a.yaml": [within, without, source]})
+    role = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}"
+    report = installation.sync()
+    try:
+        assert report.state is State.SYNCED, report
+        for found in (api.get(role), installation.get("configmaps", "within")):
+            assert found["metadata"]["labels"]["level"] == "is-7"
+    finally:
+        for path in (role, f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}"):
+            if api.exists(path):
+                api.delete(path)
 
 
 def test_object_cannot_take_a_value_from_itself(installation: Installation) -> None:
