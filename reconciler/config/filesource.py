@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from reconciler.config.errors import ConfigError
 from reconciler.config.parse import MAX_SIZE
 from reconciler.config.source import Content, Missing, Reading, Unreadable
 
@@ -33,7 +34,12 @@ class FileSource:
     """The file at `path`. See `ConfigSource` for the methods."""
 
     def __init__(self, path: Path) -> None:
-        self._path = Path(os.path.abspath(path))  # not resolve(): a symlink may point elsewhere tomorrow
+        try:
+            self._path = Path(os.path.abspath(path))  # not resolve(): a symlink may point elsewhere tomorrow
+        except FileNotFoundError:
+            raise ConfigError(
+                what="the current directory is gone", where=str(path), mend="give an absolute path"
+            ) from None
         self._shown = str(path)
         self._event = asyncio.Event()
         self._watch: FileWatch | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.config import filewatch
+from reconciler.config.errors import ConfigError
 from reconciler.config.filesource import FileSource, lookups, read_file
 from reconciler.config.parse import MAX_SIZE
 from reconciler.config.source import Content, Missing, Reading, Unreadable, readings
@@ -262,6 +263,15 @@ def test_what_is_no_file(tmp_path, make: Callable[[Path], None], want):
     path.parent.mkdir()
     make(path)
     assert text(read_file(path, shown="config.yaml")) == want
+
+
+def test_a_relative_path_needs_a_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigError) as caught:
+        FileSource(Path("x.yaml"))
+    assert str(caught.value) == "x.yaml: the current directory is gone; give an absolute path"
 
 
 def test_a_huge_file_is_not_read_to_its_end(tmp_path):
