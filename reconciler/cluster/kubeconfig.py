@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -167,12 +168,12 @@ def _named(entries: object, section: str, path: Path) -> list[tuple[str, Mapping
 
 def _access(cluster: Mapping[str, Any], base: Path, user: User, namespace: str, where: str) -> Access:
     server = str(cluster.get("server") or "").rstrip("/")
-    if not server.startswith(("https://", "http://")):
+    if "@" in server:  # it would be shown with every error
+        raise _invalid("the server's URL holds a user name or password", where, "move them to users[].user")
+    if not _is_http_url(server):
         raise _invalid(
             f"server {server!r} is not an http or https URL", where, "correct clusters[].cluster.server"
         )
-    if "@" in server:  # it would be shown with every error
-        raise _invalid("the server's URL holds a user name or password", where, "move them to users[].user")
     return Access(
         server=server,
         user=user,
@@ -183,6 +184,17 @@ def _access(cluster: Mapping[str, Any], base: Path, user: User, namespace: str, 
         namespace=namespace,
         where=where,
     )
+
+
+def _is_http_url(text: str) -> bool:
+    """Whether it has a host that can be looked up, and a port that is one if any."""
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna")
+        _ = parts.port
+    except ValueError:
+        return False
+    return text.startswith(("https://", "http://")) and bool(host)
 
 
 def _user(user: Mapping[str, Any], base: Path, where: str) -> User:

@@ -91,8 +91,17 @@ def test_token_file_wins_over_token_and_impersonation_is_sent(tmp_path: Path) ->
             id="no such user",
         ),
         pytest.param(cluster("server: api"), "a", "not an http or https URL", id="no URL"),
+        *(
+            pytest.param(
+                cluster(f"server: '{url}'"), "a", f"server '{url}' is not an http or https URL", id=url
+            )
+            for url in ("https://[bad", "https://api:99999", "https://api:abc", "https://..", "https://:443")
+        ),
         pytest.param(
             cluster("server: 'https://me:c4n4ry@api'"), "a", "holds a user name", id="credentials in the URL"
+        ),
+        pytest.param(
+            cluster("server: 'https://me:c4n4ry@[api'"), "a", "holds a user name", id="credentials in no URL"
         ),
         pytest.param(
             cluster("server: 'https://api', certificate-authority: gone.pem"),
