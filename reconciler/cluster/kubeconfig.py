@@ -174,13 +174,16 @@ def _access(cluster: Mapping[str, Any], base: Path, user: User, namespace: str, 
         raise _invalid(
             f"server {server!r} is not an http or https URL", where, "correct clusters[].cluster.server"
         )
+    proxy = str(cluster.get("proxy-url") or "")
+    if proxy and not _is_http_url(proxy):  # not shown: it may hold a password
+        raise _invalid("proxy-url is not an http or https URL", where, "correct clusters[].cluster.proxy-url")
     return Access(
         server=server,
         user=user,
         ca=_data_or_file(cluster, "certificate-authority", base, where) or None,
         insecure=cluster.get("insecure-skip-tls-verify") is True,
         server_name=str(cluster.get("tls-server-name") or "") or None,
-        proxy=str(cluster.get("proxy-url") or "") or None,
+        proxy=proxy or None,
         namespace=namespace,
         where=where,
     )

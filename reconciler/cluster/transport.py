@@ -310,7 +310,8 @@ def _explain(exc: BaseException) -> tuple[str, str]:
         case aiohttp.ClientPayloadError() | EOFError():
             return "the connection broke within the answer", "it is tried again"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return "the address is no URL", "correct the server in the kubeconfig"
+            # A kubeconfig's were checked when it was read.
+            return "the proxy's address is no URL", "correct HTTPS_PROXY or HTTP_PROXY"
         case aiohttp.ClientResponseError():
             return "the answer is not HTTP", "check that the address is an API server"
     return f"the connection was lost ({type(exc).__name__})", "it is tried again"

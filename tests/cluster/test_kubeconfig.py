@@ -103,6 +103,15 @@ def test_token_file_wins_over_token_and_impersonation_is_sent(tmp_path: Path) ->
         pytest.param(
             cluster("server: 'https://me:c4n4ry@[api'"), "a", "holds a user name", id="credentials in no URL"
         ),
+        *(
+            pytest.param(
+                cluster(f"server: 'https://api', proxy-url: {url}"),
+                "a",
+                "proxy-url is not an http or https URL; correct clusters[].cluster.proxy-url",
+                id=f"proxy {url}",
+            )
+            for url in ("foo", "'http://[x'", "5", "'http://me:c4n4ry@[x'", "'socks5://proxy:1080'")
+        ),
         pytest.param(
             cluster("server: 'https://api', certificate-authority: gone.pem"),
             "a",
