@@ -344,7 +344,7 @@ def _refusal(error: yaml.YAMLError, line: int) -> DecodeError:
         marks.reverse()  # where the quote or bracket was opened helps, the end of the file does not
     mark = next((m for m in marks if m is not None), None)
     what = f"{context}: {problem}" if context else str(problem)
-    mend = ""
+    mend = "correct the YAML there"
     if "cannot start any token" in what:
         mend = "indent with blanks, not tabs; quote values that begin with a special character"
     return DecodeError(line + (mark.line if mark else 0), what, mend, column=mark.column + 1 if mark else 1)

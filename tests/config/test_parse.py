@@ -469,7 +469,9 @@ paused: 1
     ("text", "want"),
     [
         pytest.param(
-            "gitops: {}\n  a: 1", "2:3: while parsing a block mapping: did not find expected key", id="syntax"
+            "gitops: {}\n  a: 1",
+            "2:3: while parsing a block mapping: did not find expected key; correct the YAML there",
+            id="syntax",
         ),
         pytest.param("gitops: {}\n---\n{a: 1}", "3:1: a second document", id="two documents"),
         pytest.param("18446744073709551616", "1:1: integer beyond 64 bits", id="nothing but a number"),
