@@ -13,6 +13,7 @@ import asyncio
 import base64
 import datetime
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ from reconciler.cluster.kubeconfig import Access
 
 PLUGIN_DEADLINE = 60.0  # s; a plugin may wait for a person to touch a key
 EXPIRY_MARGIN = 60.0  # s before a plugin's token ends at which it is renewed
+
+_AUTH_PROVIDERS = frozenset({"gcp", "oidc"})  # those that the library knows; kubectl has given up the others
+_EXIT_CODE = re.compile(r"exec: process returned (-?\d+)")  # how the library says it
 
 
 class Login(Protocol):
@@ -85,6 +89,7 @@ class PluginLogin:
     def __init__(self, user: Mapping[str, Any], *, where: str) -> None:
         self._user = user
         self._where = where
+        self._name = _name_of(user, where)
         self._lock = asyncio.Lock()
         self._value: str | None = None
         self._until = 0.0  # seconds since the epoch; 0: not asked yet
@@ -104,11 +109,14 @@ class PluginLogin:
     async def _ask(self) -> None:
         try:
             async with asyncio.timeout(PLUGIN_DEADLINE):
-                status = await _run_plugin(self._user)
+                # Importing the library takes 0.4 s: off the loop.
+                kube = await asyncio.to_thread(_library)
+                if "exec" in self._user:
+                    status = await _run_exec(kube, self._user["exec"], self._where)
+                else:
+                    status = await _ask_auth_provider(kube, self._user)
         except TimeoutError:
             raise self._failed(f"gave no answer within {PLUGIN_DEADLINE:.0f} s") from None
-        except OSError as exc:
-            raise self._failed(f"cannot be started: {exc.strerror}") from None
         except _PluginFailed as exc:
             raise self._failed(str(exc)) from None
         token = status.get("token")
@@ -120,38 +128,74 @@ class PluginLogin:
         self._until = _expiry(status.get("expirationTimestamp"))
 
     def _failed(self, what: str) -> errors.Unauthorized:
-        command = (self._user.get("exec") or {}).get("command") or "the auth provider"
-        return errors.Unauthorized(
-            what=f"credential plugin {command} {what}",
-            where=self._where,
-            mend="run it by hand to see why, and log in again",
+        mend = "run it by hand to see why, and log in again"
+        if "exec" not in self._user:
+            mend = "log in again, or use exec or a token"
+        return errors.Unauthorized(what=f"{self._name} {what}", where=self._where, mend=mend)
+
+
+def _name_of(user: Mapping[str, Any], where: str) -> str:
+    """`credential plugin aws`, `auth-provider oidc`; raises KubeconfigInvalid for what cannot be asked."""
+    kind, key = ("exec", "command") if "exec" in user else ("auth-provider", "name")
+    entry = user[kind]
+    name = entry.get(key) if isinstance(entry, Mapping) else None
+    if kind == "exec" and name:
+        return f"credential plugin {name}"
+    if kind == "exec":
+        raise errors.KubeconfigInvalid(
+            what="exec has no command", where=where, mend="correct users[].user.exec"
         )
+    if name not in _AUTH_PROVIDERS:
+        raise errors.KubeconfigInvalid(
+            what=f"auth-provider {name or 'without a name'} is not supported",
+            where=where,
+            mend="use exec or a token",
+        )
+    return f"auth-provider {name}"
 
 
 class _PluginFailed(Exception):
     """What is safe to say about a plugin's failure."""
 
 
-async def _run_plugin(user: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Importing the library takes 0.4 s: off the loop.
-    kube = await asyncio.to_thread(_library)
+async def _run_exec(kube: Any, config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     try:
-        if "exec" in user:
-            node = kube.ConfigNode("exec", dict(user["exec"]))
-            status: Mapping[str, Any] = await kube.ExecProvider(node).run()
-            return status
-        config = {
-            "current-context": "it",
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-            "clusters": [{"name": "it", "cluster": {"server": "http://unused.invalid"}}],
-            "users": [{"name": "it", "user": dict(user)}],
-        }
-        target = kube.Configuration()
+        provider = kube.ExecProvider(kube.ConfigNode("exec", dict(config)))
+    except (kube.ConfigException, ValueError, LookupError, TypeError):
+        raise errors.KubeconfigInvalid(
+            what="exec has no apiVersion, or its args or env are wrong",
+            where=where,
+            mend="correct users[].user.exec",
+        ) from None
+    # The library's text holds the plugin's stderr and may hold its stdout: no more is taken from it.
+    try:
+        status = await provider.run()
+    except OSError as exc:
+        raise _PluginFailed(f"cannot be started: {exc.strerror}") from None
+    except kube.ConfigException as exc:
+        if ended := _EXIT_CODE.match(str(exc)):
+            raise _PluginFailed(f"ended with exit code {ended[1]}") from None
+        raise _PluginFailed(f"printed no ExecCredential of {provider.api_version}") from None
+    except (ValueError, TypeError):
+        status = None
+    if not isinstance(status, Mapping):
+        raise _PluginFailed(f"printed no ExecCredential of {provider.api_version}")
+    return status
+
+
+async def _ask_auth_provider(kube: Any, user: Mapping[str, Any]) -> Mapping[str, Any]:
+    config = {
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": "http://unused.invalid"}}],
+        "users": [{"name": "it", "user": dict(user)}],
+    }
+    target = kube.Configuration()
+    try:
         await kube.KubeConfigLoader(config).load_and_set(target)
-        return {"token": str(target.api_key.get("BearerToken") or "").removeprefix("Bearer ")}
-    except (kube.ConfigException, ValueError, LookupError, TypeError) as exc:
-        # The library's text holds the plugin's stderr and may hold its stdout: only the kind is shown.
-        raise _PluginFailed(f"failed ({type(exc).__name__})") from None
+    except (kube.ConfigException, OSError, ValueError, LookupError, TypeError):
+        raise _PluginFailed("gave no token") from None
+    return {"token": str(target.api_key.get("BearerToken") or "").removeprefix("Bearer ")}
 
 
 class _Library:

@@ -87,7 +87,7 @@ def plugin(tmp_path: Path) -> Callable[[str], PluginLogin]:
     return make
 
 
-def credential(status: dict[str, str]) -> str:
+def credential(status: object) -> str:
     return f"print(json.dumps({{'apiVersion': {V1!r}, 'kind': 'ExecCredential', 'status': {status}}}))"
 
 
@@ -117,22 +117,68 @@ async def test_a_plugin_may_give_a_certificate(plugin: Callable[[str], PluginLog
     assert (source.certificate, source.key) == (b"cert", b"key")
 
 
+NO_CREDENTIAL = f"printed no ExecCredential of {V1}"
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("line", "said"),
     [
-        pytest.param(f"print({CANARY!r}, file=sys.stderr); sys.exit(3)", id="fails"),
-        pytest.param(f"print({CANARY!r})", id="prints no JSON"),
-        pytest.param(f"print(json.dumps({{'token': {CANARY!r}}}))", id="prints another document"),
-        pytest.param("print('[]')", id="prints a list"),
-        pytest.param(credential({"other": CANARY}), id="gives nothing to use"),
-        pytest.param(credential({"clientCertificateData": CANARY}), id="gives half a pair"),
+        pytest.param(
+            f"print({CANARY!r}, file=sys.stderr); sys.exit(3)", "ended with exit code 3", id="fails"
+        ),
+        pytest.param("import os; os.kill(os.getpid(), 9)", "ended with exit code -9", id="is killed"),
+        pytest.param(f"print({CANARY!r})", NO_CREDENTIAL, id="prints no JSON"),
+        pytest.param(
+            f"print(json.dumps({{'token': {CANARY!r}}}))", NO_CREDENTIAL, id="prints another document"
+        ),
+        pytest.param("print('[]')", NO_CREDENTIAL, id="prints a list"),
+        pytest.param("print('1')", NO_CREDENTIAL, id="prints a number"),
+        pytest.param(
+            credential({}).replace("v1", "v1beta1"), NO_CREDENTIAL, id="prints one of another version"
+        ),
+        pytest.param(credential([CANARY]), NO_CREDENTIAL, id="has a list as status"),
+        pytest.param(credential({"other": CANARY}), "gave neither a token", id="gives nothing to use"),
+        pytest.param(
+            credential({"clientCertificateData": CANARY}), "gave neither a token", id="gives half a pair"
+        ),
     ],
 )
-async def test_what_a_plugin_says_when_it_fails_is_not_shown(
-    plugin: Callable[[str], PluginLogin], line: str
+async def test_why_a_plugin_failed_is_said_without_what_it_printed(
+    plugin: Callable[[str], PluginLogin], line: str, said: str
 ) -> None:
     with pytest.raises(errors.Unauthorized, match="run it by hand") as caught:
         await plugin(line).header()
+    assert f"/plugin {said}" in caught.value.what
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        pytest.param({"exec": None}, "exec has no command", id="nothing"),
+        pytest.param({"exec": "aws"}, "exec has no command", id="text"),
+        pytest.param({"exec": {"command": "true"}}, "exec has no apiVersion", id="no version"),
+        pytest.param(
+            {"exec": {"command": "true", "apiVersion": V1, "env": [{"name": CANARY}]}},
+            "exec has no apiVersion, or its args or env are wrong",
+            id="a variable without a value",
+        ),
+        pytest.param(
+            {"auth-provider": {"name": "azure"}},
+            "auth-provider azure is not supported; use exec or a token",
+            id="an auth-provider of old",
+        ),
+        pytest.param(
+            {"auth-provider": None}, "auth-provider without a name is not supported", id="no auth-provider"
+        ),
+    ],
+)
+async def test_a_plugin_that_cannot_be_asked_is_a_mistake_of_the_kubeconfig(
+    user: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(errors.KubeconfigInvalid) as caught:
+        await PluginLogin(user, where="config").header()
+    assert str(caught.value).startswith(f"config: {said}")
     assert CANARY not in str(caught.value)
 
 
@@ -154,3 +200,12 @@ async def test_an_auth_provider_is_left_to_the_library() -> None:
     # An id token that does not expire needs no request to the issuer.
     user = {"auth-provider": {"name": "oidc", "config": {"id-token": "e30.e30.x"}}}
     assert await PluginLogin(user, where="config").header() == "Bearer e30.e30.x"
+
+
+async def test_an_auth_provider_that_gives_nothing_is_named() -> None:
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": CANARY}}}
+    with pytest.raises(errors.Unauthorized) as caught:
+        await PluginLogin(user, where="config").header()
+    assert (
+        str(caught.value) == "config: auth-provider oidc gave no token; log in again, or use exec or a token"
+    )
