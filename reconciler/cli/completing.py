@@ -25,6 +25,9 @@ class Shell(StrEnum):
 def set_up() -> None:
     """Let the next command answer the shell, where it is a shell that asks."""
     if _ASKED in os.environ:
+        # typer does without what other shells set, but takes bash's for granted.
+        if "COMP_WORDS" not in os.environ or not os.environ.get("COMP_CWORD", "").isdecimal():
+            os.environ |= {"COMP_WORDS": "", "COMP_CWORD": "0"}
         from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
 
         completion_init()

@@ -41,3 +41,12 @@ def test_bash_completes_commands_and_options(tmp_path: Path, words: str, expecte
         check=True,
     )
     assert done.stdout.split() == expected, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"COMP_WORDS": "reconciler"}, {"COMP_WORDS": "reconciler", "COMP_CWORD": "x"}]
+)
+def test_without_the_words_of_bash_all_commands_are_named(tmp_path: Path, words: dict[str, str]) -> None:
+    done = run(tmp_path, _RECONCILER_COMPLETE="complete_bash", **words)
+    assert (done.code, done.err) == (0, "")
+    assert {"sync", "doctor"} <= set(done.out.split())
