@@ -19,18 +19,25 @@ from reconciler.cli.options import (
     OutputFormat,
     collect_garbage,
     set_up_log,
+    some_path,
+    some_text,
     taking,
 )
 
 if TYPE_CHECKING:
     from reconciler.service.options import Options
 
-BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file; - is standard output or input.")]
+BackupFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="The file; - is standard output or input.", parser=some_path),
+]
 
 
 @taking(SOURCES, CLUSTER, REACH)
 def delete_project(
-    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its id, as `status` shows it.")],
+    project: Annotated[
+        str, typer.Argument(metavar="PROJECT", help="Its id, as `status` shows it.", parser=some_text)
+    ],
     *,
     options: "Options",
     approve: Annotated[

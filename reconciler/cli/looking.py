@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.options import CLUSTER, AllowLocal, Output, OutputFormat, collect_garbage, taking
+from reconciler.cli.options import (
+    CLUSTER,
+    AllowLocal,
+    Output,
+    OutputFormat,
+    collect_garbage,
+    some_path,
+    some_text,
+    taking,
+)
 
 if TYPE_CHECKING:
     from reconciler.service.options import Options
@@ -39,7 +48,9 @@ def status(
 
 @taking(CLUSTER)
 def approve(
-    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The project that is held.")],
+    project: Annotated[
+        str, typer.Argument(metavar="PROJECT", help="The project that is held.", parser=some_text)
+    ],
     plan_hash: Annotated[
         str,
         typer.Argument(
@@ -73,7 +84,10 @@ def approve(
 
 def validate(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A configuration file, or a directory that holds some.")
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A configuration file, or a directory that holds some.", parser=some_path
+        ),
     ],
     *,
     allow_local: AllowLocal = False,

@@ -36,8 +36,21 @@ class Output(StrEnum):
     JSON = "json"
 
 
+def some_text(text: str) -> str:
+    """A value that is not empty, as that of an unset variable in a script would be."""
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+def some_path(text: str) -> Path:
+    """What every path is read by: an empty one would be the current directory."""
+    return Path(some_text(text))
+
+
 ConfigPath = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file, or a mounted ConfigMap's.")
+    Path | None,
+    typer.Option("--config", help="Configuration file, or a mounted ConfigMap's.", parser=some_path),
 ]
 ConfigRepo = Annotated[
     str | None,
@@ -54,7 +67,10 @@ ConfigCredentials = Annotated[str | None, typer.Option(help="Name of the credent
 Instance = Annotated[
     str | None, typer.Option(help="Name of this installation. Default: the agent's name, else `default`.")
 ]
-Kubeconfig = Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, the pod's own, ~/.kube/config.")]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(help="Default: $KUBECONFIG, the pod's own, ~/.kube/config.", parser=some_path),
+]
 Context = Annotated[str | None, typer.Option(help="Context in the kubeconfig; default: its current one.")]
 RecordsNamespace = Annotated[
     str | None,
@@ -67,10 +83,14 @@ Namespaces = Annotated[
     ),
 ]
 CredentialsDir = Annotated[
-    Path | None, typer.Option(help="Directory with a directory of mounted files for each set of credentials.")
+    Path | None,
+    typer.Option(
+        help="Directory with a directory of mounted files for each set of credentials.", parser=some_path
+    ),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Mirrors and decoded files, a cache. Default: ~/.cache/reconciler.")
+    Path | None,
+    typer.Option(help="Mirrors and decoded files, a cache. Default: ~/.cache/reconciler.", parser=some_path),
 ]
 AllowLocal = Annotated[
     bool,

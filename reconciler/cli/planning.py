@@ -20,6 +20,7 @@ from reconciler.cli.options import (
     OutputFormat,
     collect_garbage,
     set_up_log,
+    some_path,
     taking,
 )
 
@@ -49,6 +50,7 @@ def plan(
         typer.Option(
             help="Directory to read instead of the one project's repository, committed or not.",
             metavar="DIR",
+            parser=some_path,
         ),
     ] = None,
     output: Annotated[

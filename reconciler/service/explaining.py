@@ -29,7 +29,7 @@ from reconciler.manifests.identity import ObjectRef
 from reconciler.manifests.manifest import ManifestSet
 from reconciler.service.assembly import Assembled, assembled
 from reconciler.service.onepass import chosen, read_configuration
-from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.service.options import Options, OptionsInvalid, check_namespace, records_namespace
 from reconciler.service.signals import interruptible
 from reconciler.sync import marks
 from reconciler.sync.apply import Kinds
@@ -102,6 +102,8 @@ async def explain_object(options: Options, what: str, *, namespace: str | None =
         raise OptionsInvalid(
             what=f"{what[:80]!r} names no object", where="KIND/NAME", mend="write for instance deployment/web"
         )
+    if namespace is not None:
+        check_namespace("--namespace", namespace)
     return await interruptible(_explain(options, kind, name, namespace))
 
 

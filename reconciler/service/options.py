@@ -89,13 +89,14 @@ def make_options(given: Mapping[str, object]) -> Options:
             )
     _check_configuration_source(options)
     if options.records_namespace is not None:
-        _check_namespace("--records-namespace", options.records_namespace)
+        check_namespace("--records-namespace", options.records_namespace)
     for name in options.namespaces:
-        _check_namespace("--namespaces", name)
+        check_namespace("--namespaces", name)
     return options
 
 
-def _check_namespace(option: str, name: str) -> None:
+def check_namespace(option: str, name: str) -> None:
+    """Raises OptionsInvalid for what cannot be the name of a namespace."""
     if not _NAMESPACE.fullmatch(name):
         raise OptionsInvalid(
             what=f"{name!r} cannot be the name of a namespace",

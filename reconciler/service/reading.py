@@ -22,6 +22,7 @@ from reconciler.sync.status import StoredStatus, read_status
 SHORTEST_HASH: Final = 12
 """Hex digits of a plan hash that `approve` takes for the whole."""
 _HASH: Final = re.compile(rf"[0-9a-f]{{{SHORTEST_HASH},64}}")
+_SHOWN_BY: Final = "`reconciler status` shows what is held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,7 @@ async def approve(options: Options, project: str, plan_hash: str) -> Approved:
 
     `plan_hash` may be shortened to its first 12 digits or more. Raises NotApproved.
     """
+    check_hash(project, plan_hash)
     async with connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
         records = Records(cluster, namespace=records_namespace(options), instance=options.instance_name)
         found = {its.project: its for its in await records.all()}
@@ -111,20 +113,24 @@ async def approve(options: Options, project: str, plan_hash: str) -> Approved:
 
 def check_approval(project: str, plan_hash: str, held: str) -> None:
     """Raises NotApproved where `plan_hash`, whole or its first digits, is not that of what is held."""
-    if not _HASH.fullmatch(plan_hash) or not held.startswith(plan_hash):
+    check_hash(project, plan_hash)
+    if not held.startswith(plan_hash):
         raise NotApproved(
-            what=_why_not(plan_hash),
+            what=f"nothing is held under {plan_hash}",
             where=f"project {project}",
-            mend=f"held is {held}" if held else "`reconciler status` shows what is held",
+            mend=f"held is {held}" if held else _SHOWN_BY,
         )
 
 
-def _why_not(plan_hash: str) -> str:
-    if not plan_hash:
-        return "no hash is given"
+def check_hash(project: str, plan_hash: str) -> None:
+    """Raises NotApproved for what cannot be the hash of a plan, nor its first digits."""
     if not _HASH.fullmatch(plan_hash):
-        return f"{plan_hash} is no hash: {SHORTEST_HASH} to 64 digits out of 0-9 and a-f are wanted"
-    return f"nothing is held under {plan_hash}"
+        wanted = f"{SHORTEST_HASH} to 64 digits out of 0-9 and a-f are wanted"
+        raise NotApproved(
+            what=f"{plan_hash} is no hash: {wanted}" if plan_hash else "no hash is given",
+            where=f"project {project}",
+            mend=_SHOWN_BY,
+        )
 
 
 def _stored(records: ProjectRecords) -> Stored:

@@ -16,7 +16,7 @@ from reconciler.git.mirror import Revision
 from reconciler.service.assembly import Assembled, assembled, quiet
 from reconciler.service.onepass import read_configuration
 from reconciler.service.options import Options, OptionsInvalid
-from reconciler.service.reading import check_approval, no_records
+from reconciler.service.reading import check_approval, check_hash, no_records
 from reconciler.service.signals import stopping
 from reconciler.service.turn import Say, no_turn, nothing_said
 from reconciler.sync.outcome import Held, ProjectReport
@@ -53,6 +53,8 @@ async def delete_project(
     still configured or has no records, NotApproved for another hash.
     """
     _check(options, unconfigured=unconfigured)
+    if approve is not None:
+        check_hash(project, approve)
     async with assembled(options, progress=progress, configured=not unconfigured) as parts:
         configuration = await _configuration(parts, project, unconfigured=unconfigured)
         await _check_records(parts, project)

@@ -199,6 +199,16 @@ def test_data_directory_that_cannot_be_used(installation: Installation, tmp_path
         pytest.param(["sync", "--log-level=loud"], "'loud' is not one of 'debug', 'info'", id="log level"),
         pytest.param(["approve"], "Missing argument 'PROJECT'", id="argument"),
         pytest.param(["validate", "a", "b\nc\x1b[31m"], "unexpected extra argument", id="extra argument"),
+        pytest.param(["sync", "--config="], "'--config': it is empty", id="empty --config"),
+        pytest.param(["status", "--kubeconfig="], "'--kubeconfig': it is empty", id="empty --kubeconfig"),
+        pytest.param(["sync", "--data-dir="], "'--data-dir': it is empty", id="empty --data-dir"),
+        pytest.param(["doctor", "--credentials-dir="], "'--credentials-dir': it is empty", id="credentials"),
+        pytest.param(["plan", "--path="], "'--path': it is empty", id="empty --path"),
+        pytest.param(["backup", ""], "'FILE': it is empty", id="empty file"),
+        pytest.param(["restore", ""], "'FILE': it is empty", id="empty file to restore"),
+        pytest.param(["validate", ""], "'PATH': it is empty", id="empty path"),
+        pytest.param(["approve", "", ""], "'PROJECT': it is empty", id="empty project"),
+        pytest.param(["delete-project", ""], "'PROJECT': it is empty", id="empty project to delete"),
     ],
 )
 def test_mistake_on_the_command_line(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -207,6 +217,29 @@ def test_mistake_on_the_command_line(tmp_path: Path, arguments: list[str], said:
     assert said in done.error
     assert "--help`" in done.error
     assert "\x1b" not in done.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["approve", "shop", ""], "no hash is given", id="empty hash"),
+        pytest.param(["approve", "shop", "3f2c"], "3f2c is no hash", id="half a hash"),
+        pytest.param(
+            ["delete-project", "shop", "--without-configuration", "--approve=3f2c"],
+            "3f2c is no hash",
+            id="half a hash to delete with",
+        ),
+        pytest.param(["explain", "cm/a", "-n", "Bad_NS"], "--namespace: 'Bad_NS' cannot be", id="namespace"),
+        pytest.param(["explain", "cm/a", "-n", ""], "--namespace: '' cannot be", id="empty namespace"),
+    ],
+)
+def test_what_can_be_seen_to_be_wrong_asks_no_cluster(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    path = kubeconfig(tmp_path / "kube.json", "https://127.0.0.1:1")
+    done = run(tmp_path, *arguments, f"--kubeconfig={path}")
+    assert (done.code, done.out) == (2, "")
+    assert said in done.error
 
 
 def test_without_a_command_is_help_and_2(tmp_path: Path) -> None:
