@@ -22,7 +22,7 @@ from reconciler.config.state import State as ConfigState
 from reconciler.config.state import advance
 from reconciler.git.refs import RefSpec
 from reconciler.manifests.cache import DecodeCache
-from reconciler.service.options import Options, OptionsInvalid, records_namespace
+from reconciler.service.options import Options, OptionsInvalid, check_source, records_namespace
 from reconciler.service.turn import Hear, Say, Turn, nothing_heard, nothing_said, turn
 from reconciler.sync.claims import Claims
 from reconciler.sync.credentials import ClusterCredentials
@@ -60,41 +60,30 @@ class Unconfigured:
 
 
 def config_source(options: Options, repositories: Repositories) -> tuple[ConfigSource, ConfigProject | None]:
-    """The one place that the configuration comes from."""
-    if (options.config is None) == (options.config_repo is None):
-        raise OptionsInvalid(
-            what="give either --config PATH or --config-repo URL with --agent-name NAME",
-            where="configuration",
-            mend="see `reconciler sync --help`",
-        )
+    """The one place that the configuration comes from; `options` have passed check_source."""
     if options.config is not None:
         from reconciler.config.filesource import FileSource  # noqa: PLC0415 - imports only what is used
 
         return FileSource(options.config), None
-    if options.config_repo is None or options.agent_name is None:
-        raise OptionsInvalid(
-            what="--config-repo needs --agent-name",
-            where="configuration",
-            mend="the file that is read is .gitlab/agents/NAME/config.yaml",
-        )
     from reconciler.config.gitsource import GitSource  # noqa: PLC0415
     from reconciler.config.urls import config_project  # noqa: PLC0415
 
     ref = RefSpec("branch", options.config_ref) if options.config_ref else RefSpec()
     name = options.config_credentials
-    mirror = repositories.mirror(options.config_repo)
+    url, agent = options.config_repo or "", options.agent_name or ""
+    mirror = repositories.mirror(url)
     if name is None:
-        source = GitSource(mirror, agent=options.agent_name, ref=ref)
+        source = GitSource(mirror, agent=agent, ref=ref)
     else:
         named = name
         source = GitSource(
             mirror,
-            agent=options.agent_name,
+            agent=agent,
             ref=ref,
             credentials=lambda: repositories.credentials.get(named),
             forget=lambda: repositories.credentials.forget(named),
         )
-    return source, config_project(options.config_repo, credentials=name)
+    return source, config_project(url, credentials=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +158,8 @@ async def assembled(
     configured: bool = True,
 ) -> AsyncIterator[Assembled]:
     """Build the parts, without a `configured` source if told so; nothing is sent to any server yet."""
+    if configured:
+        check_source(options)
     namespace = records_namespace(options)
     permit = Permit()
     async with AsyncExitStack() as stack:

@@ -95,6 +95,22 @@ def make_options(given: Mapping[str, object]) -> Options:
     return options
 
 
+def check_source(options: Options) -> None:
+    """Raises OptionsInvalid where it is not told where the configuration is, or told twice."""
+    if (options.config is None) == (options.config_repo is None):
+        raise OptionsInvalid(
+            what="give either --config PATH or --config-repo URL with --agent-name NAME",
+            where="configuration",
+            mend="see `reconciler sync --help`",
+        )
+    if options.config_repo is not None and options.agent_name is None:
+        raise OptionsInvalid(
+            what="--config-repo needs --agent-name",
+            where="configuration",
+            mend="the file that is read is .gitlab/agents/NAME/config.yaml",
+        )
+
+
 def check_namespace(option: str, name: str) -> None:
     """Raises OptionsInvalid for what cannot be the name of a namespace."""
     if not _NAMESPACE.fullmatch(name):

@@ -160,15 +160,22 @@ def test_missing_configuration(installation: Installation) -> None:
     assert str(installation.config_file) in done.error
 
 
-def test_no_configuration_or_two(tmp_path: Path) -> None:
-    kube = kubeconfig(tmp_path / "kube.json", "https://127.0.0.1:1")
-    none = run(tmp_path, "sync", f"--kubeconfig={kube}")
-    both = run(
-        tmp_path, "sync", f"--kubeconfig={kube}", "--config=x", "--config-repo=https://x.example.com/y"
-    )
-    assert (none.code, both.code) == (2, 2)
-    assert "--config" in none.error
-    assert "--config-repo" in both.error
+@pytest.mark.parametrize("command", ["sync", "plan", "run"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param([], "give either --config PATH or --config-repo URL", id="none"),
+        pytest.param(["--config-repo=https://x.example.com/y"], "needs --agent-name", id="no agent"),
+        pytest.param(["--config=x", "--config-repo=https://x.example.com/y"], "give either", id="two"),
+    ],
+)
+def test_where_the_configuration_is_comes_before_the_kubeconfig(
+    tmp_path: Path, command: str, arguments: list[str], said: str
+) -> None:
+    done = run(tmp_path, command, *arguments)
+    assert done.code == 2
+    assert done.error.startswith("error: configuration: ")
+    assert said in done.error
 
 
 @pytest.mark.parametrize("name", ["two words", "-x", "x" * 64, "a/b", ""])
