@@ -20,6 +20,7 @@ from reconciler.errors import shown_name
 from reconciler.git.credentials import NAME, is_name
 
 RULE = "rule"  # the pydantic error type of our own rules
+SERVICE_ACCOUNT_MEND = "write NAMESPACE/NAME of a ServiceAccount, for example shop/deployer"
 
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?s")  # protobuf's JSON form, without a sign
 _GO_DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,20})?(?:h|ms|m|s)){1,9}")
@@ -266,11 +267,16 @@ def _field_manager(value: object) -> str:
 
 
 def _service_account(value: object) -> str:
-    mend = "write NAMESPACE/NAME of a ServiceAccount, for example shop/deployer"
-    namespace, slash, name = need_text(value, mend).partition("/")
-    if not slash or not _LABEL.fullmatch(namespace) or not is_name(name):
-        raise rule("this is not a ServiceAccount", mend)
-    return f"{namespace}/{name}"
+    text = need_text(value, SERVICE_ACCOUNT_MEND)
+    if not is_service_account(text):
+        raise rule("this is not a ServiceAccount", SERVICE_ACCOUNT_MEND)
+    return text
+
+
+def is_service_account(text: str) -> bool:
+    """Can this be NAMESPACE/NAME of a ServiceAccount?"""
+    namespace, _, name = text.partition("/")
+    return _LABEL.fullmatch(namespace) is not None and is_name(name)
 
 
 def _names(value: object, *, each: Callable[[object], str], what: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.config.fields import SERVICE_ACCOUNT_MEND, is_service_account
 from reconciler.config.models import Configuration, ManifestProject
 from reconciler.git.mirror import Revision
 from reconciler.service.assembly import Assembled, assembled, quiet
@@ -55,6 +56,10 @@ async def delete_project(
     _check(options, unconfigured=unconfigured)
     if approve is not None:
         check_hash(project, approve)
+    if service_account is not None and not is_service_account(service_account):
+        raise OptionsInvalid(
+            what="this is not a ServiceAccount", where="--service-account", mend=SERVICE_ACCOUNT_MEND
+        )
     async with assembled(options, progress=progress, configured=not unconfigured) as parts:
         configuration = await _configuration(parts, project, unconfigured=unconfigured)
         await _check_records(parts, project)

@@ -236,6 +236,14 @@ def test_mistake_on_the_command_line(tmp_path: Path, arguments: list[str], said:
             "3f2c is no hash",
             id="half a hash to delete with",
         ),
+        *(
+            pytest.param(
+                ["delete-project", "shop", "--without-configuration", f"--service-account={name}"],
+                "--service-account: this is not a ServiceAccount; write NAMESPACE/NAME",
+                id=f"service account {name}",
+            )
+            for name in ("foo", "", "a/", "/b", "A/b", "a/b/c")
+        ),
         pytest.param(["explain", "cm/a", "-n", "Bad_NS"], "--namespace: 'Bad_NS' cannot be", id="namespace"),
         pytest.param(["explain", "cm/a", "-n", ""], "--namespace: '' cannot be", id="empty namespace"),
     ],
