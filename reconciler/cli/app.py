@@ -6,16 +6,23 @@ nothing to do should be over before anybody notices. What commands print is rend
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from reconciler import __version__
 from reconciler.cli import completing, keeping, looking, planning, syncing
 
+_EPILOG: Final = """
+Exit code: 0 all is well, 1 something is not, 2 it could not be done.
+`reconciler COMMAND --help` says more.
+
+Example: reconciler sync --config config.yaml
+"""
 app = typer.Typer(
     name="reconciler",
     help="Makes a Kubernetes cluster equal to what git declares.",
+    epilog=_EPILOG,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -37,6 +37,8 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bas
     """
     Print the script that completes commands and options in a shell.
 
+    Exit code: 0 printed, 2 the shell is not known.
+
     Example: reconciler completion bash > /etc/bash_completion.d/reconciler
 
     Example: source <(reconciler completion zsh)

@@ -13,6 +13,7 @@ from reconciler.cli.options import (
     AllowLocal,
     Output,
     OutputFormat,
+    Projects,
     collect_garbage,
     some_path,
     some_text,
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 @taking(CLUSTER)
 def status(
-    projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
+    projects: Projects = None,
     *,
     options: "Options",
     output: OutputFormat = Output.TABLE,
 ) -> None:
     """
     Show what was last recorded of every project; reads the cluster, not the service.
+
+    Exit code: 0 shown, whatever the states are, 2 the records cannot be read,
+    or a project that is named has none.
 
     Example: reconciler status --instance prod -o json
     """
@@ -65,6 +69,8 @@ def approve(
 
     A prune of other objects, or of other uids, has another hash and is held again.
 
+    Exit code: 0 approved, 2 not.
+
     Example: reconciler approve my-group/apps 3f2c9ab04d1e
     """
     from reconciler.cli.text import number_of, plain  # noqa: PLC0415
@@ -93,7 +99,9 @@ def validate(
     allow_local: AllowLocal = False,
 ) -> None:
     """
-    Check configuration files offline; nothing is contacted. Exit code 0 or 1.
+    Check configuration files offline; nothing is contacted.
+
+    Exit code: 0 all files are valid, 1 a file has a mistake.
 
     Example: reconciler validate .gitlab/agents/prod/config.yaml
     """

@@ -48,6 +48,15 @@ def some_path(text: str) -> Path:
     return Path(some_text(text))
 
 
+Projects = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PROJECT",
+        show_default=False,
+        help="Ids of manifest projects; all of them if none is named.",
+        parser=some_text,
+    ),
+]
 ConfigPath = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file, or a mounted ConfigMap's.", parser=some_path),

@@ -18,6 +18,7 @@ from reconciler.cli.options import (
     LogLevel,
     Output,
     OutputFormat,
+    Projects,
     collect_garbage,
     set_up_log,
     some_path,
@@ -38,7 +39,7 @@ class PlanOutput(StrEnum):
 
 @taking(SOURCES, CLUSTER, REACH)
 def plan(
-    projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
+    projects: Projects = None,
     *,
     options: "Options",
     revision: Annotated[
@@ -100,6 +101,8 @@ def explain(
     Show whose an object is, where it comes from, and who owns each of its fields; no values.
 
     Where it is not told where the configuration is, file and line stay unknown.
+
+    Exit code: 0 shown, 2 there is no such object or kind, or it cannot be read.
 
     Example: reconciler explain deployment/web -n shop --config config.yaml
     """

@@ -17,6 +17,7 @@ from reconciler.cli.options import (
     LogLevel,
     Output,
     OutputFormat,
+    Projects,
     collect_garbage,
     set_up_log,
     taking,
@@ -35,6 +36,8 @@ def run(
     """
     Run the service: follow the configuration and keep the cluster equal to git.
 
+    Exit code: 0 stopped by SIGTERM or SIGINT, 2 it could not be started.
+
     Example: reconciler run --config-repo https://gitlab.example.com/ops/agents.git --agent-name prod
     """
     from reconciler.service.running import serve  # noqa: PLC0415
@@ -46,7 +49,7 @@ def run(
 
 @taking(SOURCES, CLUSTER, REACH)
 def sync(
-    projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...", show_default=False)] = None,
+    projects: Projects = None,
     *,
     options: "Options",
     wait: Annotated[

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.sync import marks
 from reconciler.sync.outcome import Outcome
-from tests.cli.running import records, run, sync
+from tests.cli.running import records, sync
 from tests.fix_git import Repository
 from tests.fix_sync import PROJECT, Installation
 from tests.objects import config_map, deployment, manifest
@@ -250,9 +250,3 @@ def test_wrong_hash_is_refused_and_the_right_one_named(installation: Installatio
     short = records(installation, "approve", PROJECT, "3f2c9ab")
     assert (short.code, "12 to 64 digits" in short.error) == (2, True)
     assert records(installation, "approve", "nowhere", "0" * 64).code == 2
-
-
-def test_help_names_every_command(installation: Installation) -> None:
-    done = run(installation.directory, "--help")
-    assert done.code == 0
-    assert all(name in done.out for name in ("run", "sync", "status", "approve", "validate"))
