@@ -33,6 +33,7 @@ def test_move_back_is_applied_and_named_while_the_commit_stays(installation: Ins
     again = installation.sync()
     assert again.rewound == report.rewound, "a new process knows it still"
     assert report.rewound in records(installation, "status").out
+    assert records(installation, "status", "-o", "json").json["projects"][0]["notes"] == [report.rewound]
     assert report.rewound in sync(installation).out
     installation.commit({"a.yaml": config_map("a", a="on")})
     assert installation.sync().rewound == ""
