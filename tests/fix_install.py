@@ -50,12 +50,12 @@ def installed(api: Api, applier: Applier) -> str:
     return NAMESPACE
 
 
-def await_aggregated(api: Api) -> None:
-    """Wait until the controller manager has put the rights together."""
+def await_aggregated(api: Api, *, suffix: str = "") -> None:
+    """Wait until the controller manager has put the rights together; `suffix` is kustomize's nameSuffix."""
     for role in ("reconciler-read", "reconciler-apply", "reconciler-apply-cluster"):
-        parts = api.get(f"/apis/{RBAC}/v1/clusterroles/{role}-builtin")["rules"]
+        parts = api.get(f"/apis/{RBAC}/v1/clusterroles/{role}-builtin{suffix}")["rules"]
         api.until(
-            f"/apis/{RBAC}/v1/clusterroles/{role}",
+            f"/apis/{RBAC}/v1/clusterroles/{role}{suffix}",
             lambda its, parts=parts: all(rule in (its.get("rules") or ()) for rule in parts),
         )
 
@@ -94,11 +94,11 @@ def install(api: Api, applier: Applier, namespace: str) -> Iterator[Callable[...
 @pytest.fixture(scope="session")
 def identity(
     control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Identity]:
-    """Get a new token for the ServiceAccount `reconciler` of a namespace, as a pod would."""
+) -> Callable[..., Identity]:
+    """Get a new token for a ServiceAccount of a namespace, `reconciler` by default, as a pod would."""
 
-    def get(namespace: str) -> Identity:
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/reconciler/token"
+    def get(namespace: str, account: str = "reconciler") -> Identity:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         token = api.post(path, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
         kubeconfig = json.loads(control_plane.kubeconfig.read_text())
         kubeconfig["users"][0]["user"] = {"token": token}

@@ -23,7 +23,8 @@ RBAC = "rbac.authorization.k8s.io"
 
 Object = dict[str, Any]
 
-_KNOWN_KEYS = {"apiVersion", "kind", "resources", "labels", "patches"}
+_KNOWN_KEYS = {"apiVersion", "kind", "resources", "labels", "patches", "configurations"}
+"""The last one is for `namespace:` of a kustomization above, which these have not."""
 
 
 def render(directory: Path) -> list[Object]:

@@ -1,26 +1,22 @@
 """Where a kubectl is at hand: it makes of the manifests and of the documented examples what we test."""
 
+import json
 import re
 import shutil
-import subprocess
 
 import pytest
 
 from reconciler import __version__
-from tests.install.rendering import MANIFESTS, ROOT, documents, of_kind, render
+from tests import kubectl
+from tests.install.rendering import MANIFESTS, ROOT, of_kind, render
+from tests.kubectl import kustomize
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
+pytestmark = kubectl.needed
 
 DIRECTORIES = [
     ".", "base", "bind", "cluster", "cluster-wide", "escalate", "guard", "impersonate", "monitoring",
     "namespaced", "secrets",
 ]  # fmt: skip
-
-
-def kustomize(directory):
-    done = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return documents(done.stdout)
 
 
 def by_name(objects):
@@ -68,7 +64,7 @@ def test_the_image_that_the_readme_pushes_is_the_one_that_runs(clone):
 
 
 def test_the_documented_smaller_installation_binds_one_namespace(clone):
-    smaller = example("# kustomization.yaml")[1]
+    smaller = example("# kustomization.yaml")[2]
     (binding,) = example("# shop.yaml")
     (clone / "kustomization.yaml").write_text(smaller)
     (clone / "shop.yaml").write_text(binding)
@@ -77,22 +73,58 @@ def test_the_documented_smaller_installation_binds_one_namespace(clone):
     assert of_kind(objects, "RoleBinding")["reconciler-apply"]["metadata"]["namespace"] == "shop"
 
 
-def test_a_second_installation_has_names_and_subjects_of_its_own(clone):
-    whole = example("# kustomization.yaml")[0]
-    (clone / "kustomization.yaml").write_text(f"{whole}namespace: other\nnameSuffix: -two\n")
+def test_the_documented_second_installation_has_names_and_subjects_of_its_own(clone):
+    second, guard = example("# kustomization.yaml")[1], "- reconciler/manifests/guard\n"
+    assert guard in second
+    (clone / "kustomization.yaml").write_text(
+        second.replace(guard, f"{guard}- reconciler/manifests/secrets\n")
+    )
     objects = kustomize(clone)
-    account = {"kind": "ServiceAccount", "name": "reconciler-two", "namespace": "other"}
+    account = {"kind": "ServiceAccount", "name": "reconciler-second", "namespace": "reconciler-second"}
     bindings = [its for its in objects if its["kind"].endswith("RoleBinding")]
-    assert len(bindings) == 5
-    assert [its["subjects"] for its in bindings] == [[account]] * 5
+    assert len(bindings) == 6
+    assert [its["subjects"] for its in bindings] == [[account]] * 6
     assert (
         not of_kind(objects, "ClusterRoleBinding").keys()
         & of_kind(render(MANIFESTS), "ClusterRoleBinding").keys()
     )
+    (service,) = of_kind(objects, "Deployment").values()
+    assert "--instance=second" in service["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("moves", "namespace"),
+    [
+        pytest.param("", "reconciler-system", id="nothing"),
+        pytest.param("namespace: other\n", "other", id="another namespace"),
+        pytest.param("namespace: other\nnameSuffix: -two\n", "other", id="another namespace and other names"),
+        pytest.param("namePrefix: two-\n", "reconciler-system", id="other names"),
+    ],
+)
+@pytest.mark.parametrize("resources", ["guard", "guard and the service"])
+def test_the_guard_goes_where_the_service_goes(clone, moves, namespace, resources):
+    """By the namespace in its binding, and by a label; no name of the service stands in it."""
+    parts = ["manifests/guard", "manifests"][: resources.count(" and ") + 1]
+    (clone / "overlay").mkdir()
+    (clone / "overlay/kustomization.yaml").write_text(
+        f"resources: {json.dumps([f'../reconciler/{part}' for part in parts])}\n{moves}"
+    )
+    # One more above it changes nothing.
+    (clone / "kustomization.yaml").write_text("resources: [overlay]\n")
+    objects = kustomize(clone)
+    (policy,) = of_kind(objects, "ValidatingAdmissionPolicy").values()
+    (binding,) = of_kind(objects, "ValidatingAdmissionPolicyBinding").values()
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert binding["spec"]["paramRef"]["namespace"] == namespace
+    assert "reconciler-system" not in json.dumps(policy["spec"])
+    wanted = binding["spec"]["paramRef"]["selector"]["matchLabels"].items()
+    for account in of_kind(objects, "ServiceAccount").values():
+        assert wanted <= account["metadata"]["labels"].items()
+        assert account["metadata"]["namespace"] == namespace
 
 
 def test_the_documented_installation_of_one_namespace_lies_in_it(clone):
-    (clone / "kustomization.yaml").write_text(example("# kustomization.yaml")[2])
+    (clone / "kustomization.yaml").write_text(example("# kustomization.yaml")[3])
     objects = kustomize(clone)
     assert {its["metadata"].get("namespace") for its in objects} == {"shop"}
     bindings = [its for its in objects if its["kind"].endswith("Binding")]
