@@ -40,19 +40,24 @@ def render(directory: Path) -> list[Object]:
         assert entry.keys() == {"pairs"}, f"{directory}: labels go on metadata alone"
         for its in objects:
             its["metadata"].setdefault("labels", {}).update(entry["pairs"])
+    return patched(objects, kustomization)
+
+
+def patched(objects: list[Object], kustomization: Mapping[str, Any]) -> list[Object]:
+    """What the patches of a kustomization make of objects."""
     for entry in kustomization.get("patches", ()):
         objects = _patched(objects, entry["target"], yaml.safe_load(entry["patch"]))
     return objects
 
 
 def _patched(objects: list[Object], target: Mapping[str, str], patch: Any) -> list[Object]:
-    """A whole object is deleted, or JSON operations add to it; no other patch is known."""
+    """A whole object is deleted, or JSON operations add and replace; no other patch is known."""
     (its,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (target["kind"], target["name"])]
     if isinstance(patch, dict):
         assert patch["$patch"] == "delete"
         return [other for other in objects if other is not its]
     for operation in patch:
-        assert operation["op"] == "add"
+        assert operation["op"] in ("add", "replace")
         *path, last = operation["path"].strip("/").split("/")
         place: Any = its
         for part in path:
@@ -61,13 +66,30 @@ def _patched(objects: list[Object], target: Mapping[str, str], patch: Any) -> li
             assert last == "-"
             place.append(operation["value"])
         else:
-            assert last not in place, "it would be replaced"
+            assert (last in place) == (operation["op"] == "replace")
             place[last] = operation["value"]
     return objects
 
 
 def documents(text: str) -> list[Object]:
     return [its for its in yaml.safe_load_all(text) if its]
+
+
+def arguments(objects: Iterable[Object], **elsewhere: str | None) -> list[str]:
+    """
+    What the service is started with.
+
+    Keywords are options that have another value where it does not run in a pod; None leaves one out.
+    """
+    (service,) = of_kind(objects, "Deployment").values()
+    found = []
+    for argument in service["spec"]["template"]["spec"]["containers"][0]["args"]:
+        option, _, value = argument.partition("=")
+        value = elsewhere.pop(option.removeprefix("--").replace("-", "_"), value)
+        if value is not None:
+            found.append(f"{option}={value}" if value else option)
+    assert not elsewhere, f"not among its arguments: {sorted(elsewhere)}"
+    return found
 
 
 def of_kind(objects: Iterable[Object], kind: str) -> dict[str, Object]:

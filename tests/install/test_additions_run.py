@@ -78,8 +78,7 @@ def test_a_full_run_asks_for_nothing_that_is_refused(api, identity, installed, r
     with running(tmp_path, who.kubeconfig, instance=shop, namespace=installed.own) as service:
         for objects in ([*kept, first], [*kept, second], kept):
             synced(api, installed.own, shop, repo.commit({"all.yaml": text(*objects)}))
-        service.process.terminate()
-        assert service.process.wait(timeout=30) == 0
+        service.stop()
 
     requests = who.requests()
     refused = [its["requestURI"] for its in requests if its["responseStatus"]["code"] in (401, 403)]

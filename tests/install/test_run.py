@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -60,19 +59,25 @@ class Running:
 
     def ready(self):
         """Status and text of /readyz."""
+        return self.get("/readyz")
+
+    def get(self, page):
+        """Status and text of a page."""
         address = self.says(r"/metrics are at (\S+:\d+)")[1]
         try:
-            with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{address}{page}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
 
+    def stop(self):
+        """End it as the kubelet does, and wait for its end."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=STOP_LIMIT) == 0, self.log.read_text()
 
-@contextmanager
+
 def running(directory, kubeconfig, *, instance, namespace):
-    log = directory / "log"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)}
     options = {
         "config": directory / "config.yaml",
         "instance": instance,
@@ -82,9 +87,17 @@ def running(directory, kubeconfig, *, instance, namespace):
         "listen": "127.0.0.1:0",
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
+    return started(directory, ["run", "--allow-local-repositories", *arguments])
+
+
+@contextmanager
+def started(directory, arguments):
+    """The service in a directory of its own; ended at the end."""
+    log = directory / "log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [COMMAND, "run", "--allow-local-repositories", *arguments],
+            [COMMAND, *arguments],
             stderr=stderr,
             env=environment,
             cwd=directory,
@@ -123,10 +136,7 @@ def test_a_whole_project_needs_no_right_that_is_missing(api, applier, installed,
         assert api.get(f"{base}/configmaps/settings")["data"] == {"a": "2"}
         assert not api.exists(f"{base}/configmaps/spare")
 
-        started = time.monotonic()
-        service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(timeout=STOP_LIMIT) == 0
-        assert time.monotonic() - started < STOP_LIMIT
+        service.stop()
 
     requests = who.requests()
     refused = [its["requestURI"] for its in requests if its["responseStatus"]["code"] in (401, 403)]

@@ -1,21 +1,29 @@
 """docs/migrate-from-gitlab-agent.md, followed word for word on a cluster that agentk has left."""
 
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from localcluster import Api, ControlPlane
 from reconciler.sync import marks
+from tests import kubectl
 from tests.agentk import Agentk, key_of
 from tests.cli.running import COMMAND, environment
 from tests.fix_git import HttpServer, Repository
+from tests.fix_sync import AuditLog
+from tests.install.rendering import MANIFESTS, arguments, patched, render
+from tests.install.test_run import Running, started
+from tests.localcluster.waiting import eventually
 from tests.objects import config_map, deployment, text
 
-PAGE = Path(__file__).parents[2] / "docs" / "migrate-from-gitlab-agent.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "migrate-from-gitlab-agent.md"
+INSTALL = DOCS / "install.md"
 NAMESPACE = "my-ns"
 AGENTS = "gitlab-agent"
 RECORDS = "/api/v1/namespaces/reconciler-system"
@@ -52,14 +60,16 @@ def left_by_agentk(api: Api) -> Iterator[Agentk]:
         api.delete(f"/api/v1/namespaces/{name}")
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="the page's commands are kubectl's")
+@kubectl.needed
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_page_is_followed_word_for_word(
     left_by_agentk: Agentk,
     api: Api,
+    audit: AuditLog,
     control_plane: ControlPlane,
     repo: Repository,
+    make_repo: Callable[[str], Repository],
     http_server: HttpServer,
     tmp_path: Path,
 ) -> None:
@@ -76,7 +86,9 @@ def test_page_is_followed_word_for_word(
     api.until(f"{deployments}/web", lambda it: it["status"].get("readyReplicas") == 1)
     pods = [its["metadata"]["uid"] for its in api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]]
     repo.commit({"apps/web.yaml": text(web), "apps/settings.yaml": text(settings)})
-    (tmp_path / "config.yaml").write_text(CONFIG.format(url=f"{http_server.url}/repo.git"))
+    config = CONFIG.format(url=f"{http_server.url}/repo.git")
+    (tmp_path / "config.yaml").write_text(config)
+    make_repo("agents").commit({".gitlab/agents/production/config.yaml": config})
 
     said = [follow(script, tmp_path, control_plane.kubeconfig) for script in steps()]
 
@@ -96,8 +108,35 @@ def test_page_is_followed_word_for_word(
     assert pods == [
         its["metadata"]["uid"] for its in api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
     ]
-    assert "default/my-group/apps" in cleaned
+    assert "production/my-group/apps" in cleaned
     assert not api.exists(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{agentk.name}")
+
+    # Step 6, once for each place that the configuration can be at.
+    pod = {"data_dir": str(tmp_path / "data"), "listen": "127.0.0.1:0"}
+    from_file = arguments(as_installed(PAGE), config=str(tmp_path / "config.yaml"), **pod)
+    from_git = arguments(
+        as_installed(INSTALL), config_repo=f"{http_server.url}/agents.git", config_credentials=None, **pod
+    )
+    for given in (from_file, from_git):
+        given.append(f"--kubeconfig={control_plane.kubeconfig}")  # the pod has a ServiceAccount
+        with audit.recorded() as requests, started(tmp_path, given) as service:
+            eventually(lambda service=service: has_succeeded(service), seconds=20)
+            service.stop()
+        assert requests.all, "nobody has asked"
+        assert requests.of_objects == [], given
+
+
+def as_installed(page: Path) -> list[dict[str, Any]]:
+    """The base with the patch that the page has for everybody's kustomization."""
+    found = page.read_text(encoding="utf-8")
+    (patch,) = re.findall(r"^```yaml\n(patches:\n.*?)^```", found, flags=re.DOTALL | re.MULTILINE)
+    return patched(render(MANIFESTS / "base"), yaml.safe_load(patch))
+
+
+def has_succeeded(service: Running) -> bool:
+    """Whether this process has found or made the project in sync."""
+    name = "reconciler_project_last_success_timestamp_seconds"
+    return f'{name}{{project="my-group/apps"}}' in service.get("/metrics")[1]
 
 
 def follow(script: str, home: Path, kubeconfig: Path) -> str:
