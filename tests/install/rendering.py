@@ -75,16 +75,22 @@ def documents(text: str) -> list[Object]:
     return [its for its in yaml.safe_load_all(text) if its]
 
 
-def arguments(objects: Iterable[Object], **elsewhere: str | None) -> list[str]:
+def arguments(objects: Iterable[Object], **elsewhere: object) -> list[str]:
     """
-    What the service is started with.
+    What the service is started with, `$(NAME)` filled in as the kubelet does it.
 
     Keywords are options that have another value where it does not run in a pod; None leaves one out.
     """
     (service,) = of_kind(objects, "Deployment").values()
+    (container,) = service["spec"]["template"]["spec"]["containers"]
+    known = {}
+    for its in container.get("env", ()):
+        assert its["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}, "no other is known"
+        known[its["name"]] = service["metadata"]["namespace"]
     found = []
-    for argument in service["spec"]["template"]["spec"]["containers"][0]["args"]:
+    for argument in container["args"]:
         option, _, value = argument.partition("=")
+        value = re.sub(r"\$\((\w+)\)", lambda name: known[name[1]], value)
         value = elsewhere.pop(option.removeprefix("--").replace("-", "_"), value)
         if value is not None:
             found.append(f"{option}={value}" if value else option)

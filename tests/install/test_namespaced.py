@@ -8,9 +8,11 @@ import pytest
 from localcluster import ApiError
 from reconciler.service.doctor import Diagnosis, examine
 from reconciler.sync.outcome import State
+from tests.agentk import Agentk
 from tests.fix_sync import of, outcomes
-from tests.install.rendering import MANIFESTS, RBAC, moved, render
+from tests.install.rendering import MANIFESTS, RBAC, arguments, moved, render
 from tests.install.test_rights import may
+from tests.install.test_run import started, synced, takes_over
 from tests.objects import config_map, definition, deployment, manifest
 
 
@@ -66,6 +68,40 @@ def test_a_full_run_asks_for_nothing_that_is_refused(installation, namespace):
     assert {ref.get("namespace", "") for ref in refs} <= {namespace, ""}
     outside = {ref["resource"] for ref in refs if not ref.get("namespace")}
     assert outside <= {"selfsubjectrulesreviews"}
+
+
+@pytest.mark.timeout(90)
+def test_the_service_with_the_overlays_arguments_asks_for_nothing_that_is_refused(
+    api, installation, namespace, tmp_path
+):
+    """Takes over what agentk left, creates, changes and prunes; sees no other namespace."""
+    shop, who = installation
+    agentk = Agentk(api, namespace=namespace)
+    left = agentk.run(config_map("settings"), config_map("spare"))
+    # No Lease of another namespace can be looked at, so somebody has to say that agentk is to be replaced.
+    shop.configure(interval="1s", inventory_id=agentk.id)
+    overlay = moved(render(MANIFESTS / "namespaced"), namespace=namespace)
+    given = arguments(overlay, config=shop.config_file, data_dir=tmp_path / "data", listen="127.0.0.1:0")
+    assert f"--namespaces={namespace}" in given
+    given += [f"--instance={namespace}", "--allow-local-repositories"]
+    given += [f"--records-namespace={namespace}", f"--kubeconfig={who.kubeconfig}"]  # as in the pod
+
+    with started(tmp_path, given) as service:
+        first = shop.commit({"all.yaml": [*objects(namespace), config_map("spare")]})
+        synced(api, namespace, namespace, first)
+        assert shop.get("configmaps", "settings")["metadata"]["uid"] == left["settings"]
+        synced(api, namespace, namespace, shop.commit({"all.yaml": objects(namespace, value="2")}))
+        service.stop()
+
+    assert shop.get("configmaps", "settings")["data"] == {"a": "2"}
+    assert not shop.exists("configmaps", "spare")
+    requests = who.requests()
+    refused = [its["requestURI"] for its in requests if its["responseStatus"]["code"] in (401, 403)]
+    assert not refused
+    assert takes_over(requests, agentk)
+    refs = [its["objectRef"] for its in requests if "objectRef" in its]
+    assert {ref.get("namespace", "") for ref in refs} <= {namespace, ""}
+    assert {ref["resource"] for ref in refs if not ref.get("namespace")} <= {"selfsubjectrulesreviews"}
 
 
 def looked_over(installation, *namespaces):

@@ -11,11 +11,13 @@ import urllib.request
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from localcluster import ApiError
 from reconciler.sync import marks
+from tests.agentk import Agentk
 from tests.fix_sync import of, outcomes
 from tests.install.rendering import RBAC, example, moved
 from tests.localcluster.waiting import eventually
@@ -110,37 +112,59 @@ def started(directory, arguments):
 
 
 @pytest.mark.timeout(90)
-def test_a_whole_project_needs_no_right_that_is_missing(api, applier, installed, identity, repo, tmp_path):
-    """First as a person meets it: installed, not configured yet, then given a configuration."""
+def test_a_whole_project_needs_no_right_that_is_missing(
+    api, applier, installed, identity, repo, namespace, tmp_path
+):
+    """
+    First as a person meets it: installed, not configured yet, then given a configuration.
+
+    Beside the project, another one takes over what agentk left.
+    """
     project = f"install-{uuid.uuid4().hex[:10]}"
     group = f"{project}.example.com"
     granted = json.dumps(example("install.md", "reconciler-custom-kinds")).replace(DOCUMENTED_GROUP, group)
     applier.apply(json.loads(granted))
     who = identity(installed)
-    first = repo.commit({"all.yaml": text(*objects(project, group))})
+    agentk = Agentk(api, namespace=namespace)
+    left = agentk.run(config_map("old"))
+    also = {"old/old.yaml": text(config_map("old", value="1"))}
+    first = repo.commit({"new/all.yaml": text(*objects(project, group)), **also})
 
     with running(tmp_path, who.kubeconfig, instance=project, namespace=installed) as service:
         # Not ready, and why: there is no such file yet.
         eventually(lambda: "config.yaml" in service.ready()[1])
         assert service.ready()[0] == 503
-        entry = {"id": "shop", "url": repo.url, "interval": "1s", "default_namespace": project}
-        (tmp_path / "config.yaml").write_text(json.dumps({"gitops": {"manifest_projects": [entry]}}))
+        entries = [
+            {
+                "id": name,
+                "url": repo.url,
+                "interval": "1s",
+                "default_namespace": where,
+                "paths": [{"glob": f"/{directory}/*.yaml"}],
+            }
+            for name, where, directory in (("shop", project, "new"), ("old", namespace, "old"))
+        ]
+        (tmp_path / "config.yaml").write_text(json.dumps({"gitops": {"manifest_projects": entries}}))
         synced(api, installed, project, first)
+        synced(api, installed, project, first, name="old")
         assert service.ready()[0] == 200
 
         base = f"/api/v1/namespaces/{project}"
         assert api.get(f"{base}/configmaps/settings")["data"] == {"a": "1"}
         assert api.exists(f"/apis/{group}/v1/namespaces/{project}/{DOCUMENTED_PLURAL}/nightly")
         fewer = [its for its in objects(project, group, value="2") if its["metadata"]["name"] != "spare"]
-        synced(api, installed, project, repo.commit({"all.yaml": text(*fewer)}))
+        synced(api, installed, project, repo.commit({"new/all.yaml": text(*fewer)}))
         assert api.get(f"{base}/configmaps/settings")["data"] == {"a": "2"}
         assert not api.exists(f"{base}/configmaps/spare")
+        old = api.get(f"/api/v1/namespaces/{namespace}/configmaps/old")
+        assert (old["metadata"]["uid"], old["data"]) == (left["old"], {"value": "1"})
 
         service.stop()
 
     requests = who.requests()
     refused = [its["requestURI"] for its in requests if its["responseStatus"]["code"] in (401, 403)]
     assert not refused
+    assert takes_over(requests, agentk)
     assert {"get", "list", "watch", "create", "update", "patch", "delete"} <= {
         its["verb"] for its in requests
     }
@@ -179,15 +203,25 @@ JOB = {
 }
 
 
-def synced(api, namespace, instance, commit):
+def synced(api, namespace, instance, commit, *, name="shop"):
     """Wait until the records say that this commit is in sync."""
-    name = marks.inventory_id(instance, "shop")
+    name = marks.inventory_id(instance, name)
 
     def holds(body):
         data = (body or {}).get("data", {})
         return (data.get("state"), data.get("commit")) == ("synced", commit)
 
     api.until(f"/api/v1/namespaces/{namespace}/configmaps/{name}", holds, seconds=30)
+
+
+def takes_over(requests, agentk):
+    """Whether they looked for the Lease of agentk, and wrote on its inventory."""
+    lease = quote(f"metadata.name=agent-{agentk.agent}-lock", safe="")
+    looked = any(its["verb"] == "list" and lease in its["requestURI"] for its in requests)
+    wrote = any(
+        its["verb"] == "patch" and its.get("objectRef", {}).get("name") == agentk.name for its in requests
+    )
+    return looked and wrote and agentk.inventory()["metadata"]["annotations"].keys() == {marks.IMPORTED_BY}
 
 
 def test_with_less_bound_only_what_is_outside_fails(applier, identity, install, make_installation, namespace):
