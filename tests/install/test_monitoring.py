@@ -24,6 +24,8 @@ WORDS = {
 }
 """What a label may be compared with."""
 GROUPING = {"by", "without", "on", "ignoring", "group_left", "group_right"}
+OF_THE_TARGET = "namespace"
+"""A label that no metric has of itself: the scraping tells installations apart by it."""
 KNOWN_WORDS = GROUPING | {
     "absent", "and", "count", "histogram_quantile", "increase", "max", "or", "rate", "sum", "time", "unless",
     "vector",
@@ -125,12 +127,25 @@ def check(expression, exported):
         for label, values in labels.items():
             if values != {"$project"}:
                 assert values <= WORDS[label], f"no value of {label}"
-    assert grouped <= set().union(*(exported[metric] for metric in metrics)), "grouped by what no metric has"
+    known = {OF_THE_TARGET}.union(*(exported[metric] for metric in metrics))
+    assert grouped <= known, "grouped by what no metric has"
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_asks_of_what_is_exported(alert, exported):
     check(alert["expr"], exported)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_never_mixes_two_installations(alert):
+    """Two leaders in two namespaces are well, and a project of one is not the other's of the same name."""
+    words = [text for _, text in tokens(alert["expr"])]
+    for at, word in enumerate(words):
+        if word in ("sum", "max"):
+            assert words[at + 1] == "by", "all installations together"
+        if word in GROUPING:
+            assert OF_THE_TARGET in words[at : words.index(")", at)]
+    assert {"sum", "max", "absent"} & set(words), "an aggregation that this test does not know"
 
 
 @pytest.mark.parametrize("alert", ALERTS)
