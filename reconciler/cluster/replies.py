@@ -37,7 +37,8 @@ _LIVE_MARK = "failed to create typed live object"
 _CONVERSION_MARK = "conversion webhook"  # it fails when the webhook does: not the manifest's fault
 
 _RBAC = re.compile(
-    r'User "(?P<user>[^"]*)" cannot (?P<verb>[a-z]+) (?:resource|path) "(?P<resource>[^"]*)"'
+    r'User "(?P<user>[^"]*)" cannot (?P<acting>impersonate-on:[-a-z]+:)?(?P<verb>[a-z]+)'
+    r' (?:resource|path) "(?P<resource>[^"]*)"'
     r'(?: in API group "(?P<group>[^"]*)")?'
     r'(?: in the namespace "(?P<namespace>[^"]*)"| at the cluster scope)?'
 )
@@ -253,6 +254,14 @@ def _forbidden(reply: _Reply) -> errors.ClusterError:
     group, namespace = match["group"] or "", match["namespace"]
     place = f"in namespace {namespace}" if namespace else "at cluster scope"
     role = f"a Role in namespace {namespace}" if namespace else "a ClusterRole"
+    if match["acting"]:  # since 1.36; before, the verb is `impersonate` and the resource the account
+        return errors.Forbidden(
+            what=f"user {user} may not impersonate this account, to {verb} {resource} {place} (403)",
+            where=reply.doing.text,
+            mend=f'bind {user} to a Role in the namespace of the account with apiGroups [""], resources '
+            '["serviceaccounts"], resourceNames [the name of the account], verbs ["impersonate"]',
+            lacks_right=True,
+        )
     return errors.Forbidden(
         what=f"user {user} may not {verb} {resource}{'.' + group if group else ''} {place} (403)",
         where=reply.doing.text,

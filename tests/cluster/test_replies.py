@@ -25,6 +25,10 @@ RBAC = (
 RBAC_CLUSTER = (
     'namespaces is forbidden: User "u" cannot list resource "namespaces" in API group "" at the cluster scope'
 )
+RBAC_ACTING = (
+    'configmaps is forbidden: User "u" cannot impersonate-on:serviceaccount:list resource "configmaps" '
+    'in API group "" at the cluster scope'
+)
 CONVERT = "failed to convert new object (shop/web; apps/v1, Kind=Deployment) to proper version: "
 LIVE = "failed to create typed live object (shop/web; apps/v1, Kind=Deployment): "
 BAN = 'pods "web" is forbidden: '
@@ -50,6 +54,13 @@ TYPO = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment)
             errors.Forbidden,
             "may not list namespaces at cluster scope (403); bind u to a ClusterRole",
             id="403 at cluster scope",
+        ),
+        pytest.param(
+            403,
+            status(RBAC_ACTING),
+            errors.Forbidden,
+            "user u may not impersonate this account, to list configmaps at cluster scope (403); bind u to",
+            id="403 of who may not act as another",
         ),
         pytest.param(
             403,
