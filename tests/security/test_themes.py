@@ -17,7 +17,8 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ from tests.cli import running
 from tests.fix_git import Repository, Submodule, Symlink
 from tests.fix_install import Identity
 from tests.fix_sync import Installation
-from tests.objects import config_map, manifest
+from tests.install.rendering import RBAC, Applier
+from tests.localcluster.waiting import eventually
+from tests.objects import Manifest, config_map, manifest
 
 CANARY = "canary-7f3a"
+NEVER_MADE = "never/made"
+"""Stands for the account that is not there."""
 ENCODED = base64.b64encode(CANARY.encode()).decode()
 
 
@@ -228,37 +233,82 @@ def test_hostile_files_cost_little_and_spare_their_neighbours(installation: Inst
     assert not Path("/tmp/pwned").exists()
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        pytest.param({"service_account": "default/default"}, id="may not impersonate"),
-        pytest.param({"service_account": "default/never-made"}, id="account does not exist"),
-        pytest.param({"allowed_namespaces": ["elsewhere"]}, id="another namespace is allowed"),
-        pytest.param({"allowed_kinds": ["Secret"]}, id="another kind is allowed"),
-    ],
-)
-def test_identity_and_scope_fail_closed(
+@pytest.fixture
+def confined(
     make_installation: Callable[..., Installation],
     installed: str,
     identity: Callable[[str], Identity],
-    api: Api,
     namespace: str,
-    keys: dict[str, Any],
-) -> None:
-    """(e) With the rights of the installed service, which could write the object as itself."""
+) -> Installation:
+    """With the rights of the installed service, which could write the object as itself."""
     installation = make_installation(namespace, kubeconfig=identity(installed).kubeconfig)
-    installation.options = type(installation.options)(
-        **{
-            name: getattr(installation.options, name)
-            for name in installation.options.__dataclass_fields__
-            if name != "records_namespace"
-        },
-        records_namespace=installed,
-    )
-    installation.configure(**keys)
+    installation.options = replace(installation.options, records_namespace=installed)
     installation.commit({"a.yaml": config_map("a")})
-    with installation.recorded() as requests:
-        report = installation.sync()
+    return installation
+
+
+@pytest.fixture
+def never_made(api: Api, applier: Applier, installed: str, namespace: str) -> Iterator[str]:
+    """A ServiceAccount that is not there; yet the service may act as it, and all rights are bound to it."""
+    name = f"{namespace}-never-made"
+    acting = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [name]}
+
+    def bound(kind: str, role: str, account: str, where: str) -> Manifest:
+        reference = {"apiGroup": RBAC, "kind": kind.removesuffix("Binding"), "name": role}
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": where}
+        return manifest(f"{RBAC}/v1", kind, name, namespace=namespace, roleRef=reference, subjects=[subject])
+
+    everything = bound("ClusterRoleBinding", "cluster-admin", name, namespace)
+    applier.apply([
+        manifest(
+            f"{RBAC}/v1", "Role", name, namespace=namespace, rules=[{**acting, "verbs": ["impersonate"]}]
+        ),
+        bound("RoleBinding", name, "reconciler", installed),
+        everything,
+    ])  # fmt: skip
+
+    def may(namespaced: str, account: str, **what: str) -> bool:
+        user = f"system:serviceaccount:{namespaced}:{account}"
+        asked = {"user": user, "resourceAttributes": {"namespace": namespace, **what}}
+        answer = api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": asked})
+        return bool(answer["status"]["allowed"])
+
+    # The API server takes rights up a moment later.
+    acts = {"verb": "impersonate", "resource": "serviceaccounts", "name": name}
+    eventually(lambda: may(installed, "reconciler", **acts))
+    eventually(lambda: may(namespace, name, verb="patch", resource="configmaps"))
+    yield name
+    api.delete(applier.path(everything))
+
+
+@pytest.mark.parametrize(
+    ("keys", "because"),
+    [
+        pytest.param({"service_account": "default/default"}, "may not impersonate", id="may not impersonate"),
+        pytest.param({"service_account": NEVER_MADE}, "does not exist", id="account does not exist"),
+        pytest.param(
+            {"allowed_namespaces": ["elsewhere"]}, "allowed_namespaces", id="another namespace is allowed"
+        ),
+        pytest.param({"allowed_kinds": ["Secret"]}, "allowed_kinds", id="another kind is allowed"),
+    ],
+)
+def test_identity_and_scope_fail_closed(
+    confined: Installation, never_made: str, keys: dict[str, Any], because: str
+) -> None:
+    """(e) Each for its own reason; what could be written otherwise is not."""
+    keys = json.loads(json.dumps(keys).replace(NEVER_MADE, f"{confined.namespace}/{never_made}"))
+    confined.configure(**keys)
+    with confined.recorded() as requests:
+        report = confined.sync()
     assert report.state.value == "failed", report
-    assert not installation.exists("configmaps", "a")
+    assert because in " ".join([report.reason, *(its.message for its in report.objects)])
+    assert not confined.exists("configmaps", "a")
     assert [str(asked) for asked in requests.all if asked.name == "a" and asked.code == 200] == []
+
+
+def test_nothing_but_its_existence_is_missing_to_the_account(confined: Installation, never_made: str) -> None:
+    """(e) So the table above says what it says."""
+    confined.configure(service_account=f"{confined.namespace}/{never_made}")
+    confined.api.post(confined.path("serviceaccounts"), {"metadata": {"name": never_made}})
+    assert confined.sync().state.value == "synced"
+    assert confined.exists("configmaps", "a")
