@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests import kubectl
+
 pytest_plugins = [
     "tests.fix_cluster",
     "tests.fix_git",
@@ -9,6 +11,11 @@ pytest_plugins = [
     "tests.fix_sync",
     "tests.fix_faults",  # after those that it imports
 ]
+
+
+def pytest_report_header() -> str:
+    """Say at the beginning what is left out; -ra of pyproject.toml says it at the end."""
+    return f"kubectl: {kubectl.PATH or kubectl.MISSING}"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.install.rendering import documents
+PATH = shutil.which("kubectl")
+MISSING = "not on PATH; what needs it is skipped: the migration page word for word, kustomizations"
 
-needed = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="needs kubectl, which is not on PATH: install it to run this too"
-)
+needed = pytest.mark.skipif(PATH is None, reason="needs kubectl, which is not on PATH")
 
 
 def kustomize(directory: Path) -> list[dict[str, Any]]:
     """The objects that `kubectl apply -k` would send."""
     done = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return documents(done.stdout)
+    return [its for its in yaml.safe_load_all(done.stdout) if its]
