@@ -131,6 +131,7 @@ class Keeper:
             )
             self._revision = revision
             self._told.clear()
+            self._backoff = self._backoff.succeeded()  # what an older commit failed at says nothing of this
             self._stop.set()
             self._due = 0.0
         elif self._done == revision:
@@ -246,15 +247,16 @@ class Keeper:
                 self._retry = None
             await self._stop_listening()
         self._done = revision
+        current = self._revision == revision
         if report.state is State.PROGRESSING:
-            if self._retrying:
+            if self._retrying and current:
                 self._backoff = self._backoff.failed()
             self._publish_source(report)
             return  # it was stopped: due again at once
         good = report.state in (State.SYNCED, State.HELD, State.SUSPENDED, State.PENDING)
-        self._backoff = self._backoff.succeeded() if good else self._backoff.failed()
+        self._backoff = self._backoff.succeeded() if good or not current else self._backoff.failed()
         now = asyncio.get_running_loop().time()
-        if self._revision == revision and not self._ending:
+        if current and not self._ending:
             whole = report.held is not None and report.held.whole
             pause = HELD_AGAIN if whole else COMPARE
             pause = min(pause, report.due_in or pause)

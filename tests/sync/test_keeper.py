@@ -1,7 +1,7 @@
 """When a project runs again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,6 +13,7 @@ from reconciler.git.globs import FileLimits
 from reconciler.git.mirror import Revision
 from reconciler.sync import keeper
 from reconciler.sync.awaiting import Awaited
+from reconciler.sync.backoff import Backoff
 from reconciler.sync.keeper import Keeper
 from reconciler.sync.outcome import Held, ObjectReport, Outcome, ProjectReport, State
 from reconciler.sync.pausing import Pause
@@ -130,3 +131,48 @@ async def test_objects_that_are_only_waited_for_are_waited_for(monkeypatch: pyte
         assert len(runs.ran) == 1
         one.moved(Revision("newer", "tree", "refs/heads/main"))
     assert runs.ran == ["commit", "newer"]
+
+
+FAILED = ProjectReport(project="p", state=State.FAILED)
+NEWER = Revision("newer", "tree", "refs/heads/main")
+
+
+@dataclass
+class Moving(Runs):
+    """The ref moves beside the sixth run."""
+
+    move: Callable[[Callable[[Revision], None]], None] = lambda _moved: None
+    keeper: Keeper | None = None
+
+    async def run(self, request: Request) -> ProjectReport:
+        report = await super().run(request)
+        if len(self.ran) == 6 and self.keeper:
+            self.move(self.keeper.moved)
+        return report
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        pytest.param(lambda moved: moved(NEWER), id="while the old one is run"),
+        pytest.param(lambda moved: asyncio.get_running_loop().call_soon(moved, NEWER), id="between two runs"),
+    ],
+)
+async def test_new_commit_that_fails_once_is_retried_as_after_any_first_failure(
+    monkeypatch: pytest.MonkeyPatch, move: Callable[[Callable[[Revision], None]], None]
+) -> None:
+    """After six failures of the old one it would wait for five minutes."""
+    monkeypatch.setattr(keeper, "RETRY_FIRST", 0.001)
+    failures: list[tuple[str, int]] = []
+    runs = Moving([FAILED] * 8, move=move)
+    delay = Backoff.delay
+
+    def noted(backoff: Backoff, random: float) -> float:
+        failures.append((runs.ran[-1], backoff.failures))
+        return delay(backoff, random)
+
+    monkeypatch.setattr(Backoff, "delay", noted)
+    async with keeping(runs) as one:
+        runs.keeper = one
+    assert runs.ran == ["commit"] * 6 + ["newer"] * 2
+    assert failures[-2:] == [("newer", 1), ("newer", 2)]
