@@ -10,6 +10,7 @@ caller to decide.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -110,12 +111,19 @@ class Requests:
                 return answer
 
     async def _answer(self, request: Request) -> Answer:
-        try:
+        if not request.check:
             return await self.transport.send(request)
-        except (asyncio.CancelledError, errors.Unreachable) as gone:
-            if request.check and (not isinstance(gone, errors.Unreachable) or gone.maybe_written):
+        leaving = _Leaving(request.check)
+        answers = 0
+        try:
+            answer = await self.transport.send(replace(request, check=leaving))
+            answers = 1
+            return answer
+        finally:
+            # Also where a second try was answered, or kept from leaving: the first got no answer. (After
+            # a 401 it did; that it counts as lost makes a hand-over in the next half minute slower.)
+            if leaving.times > answers:
                 self.permit.unanswered()
-            raise
 
     def _decode(self, answer: Answer, doing: Doing) -> dict[str, Any]:
         try:
@@ -129,6 +137,18 @@ class Requests:
                 mend="check that the address is a Kubernetes API server and not a proxy or login page",
             )
         return decoded
+
+
+class _Leaving:
+    """Asks whether a write may leave, and counts how often it did."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.times = 0
+        self._check = check
+
+    def __call__(self) -> None:
+        self._check()
+        self.times += 1
 
 
 def _changes(doing: Doing, query: Mapping[str, str] | None) -> bool:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from reconciler.cluster.resource import Resource
+from reconciler.cluster.client import Cluster
+from reconciler.cluster.resource import CONFIG_MAPS, Resource
 
 DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments", namespaced=True)
 SERVICES = Resource("", "v1", "Service", "services", namespaced=True)
@@ -29,3 +30,13 @@ def deployment(name: str, *, replicas: int = 1, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod, **spec},
     }
+
+
+async def last_words(cluster: Cluster, namespace: str) -> None:
+    """
+    A request over connections of its own, before a test ends that had writes kept from leaving.
+
+    Each of these closes the connection that it had, which takes a few turns of the loop.
+    """
+    for _ in range(2):
+        await cluster.get(CONFIG_MAPS, namespace, "kube-root-ca.crt")
