@@ -318,6 +318,8 @@ class ApplyPass(Pass):
         if health.always_current(ref.group, ref.kind):
             self._health(ref, Health.CURRENT.value, message=self._why(ref))
             self.settle(ref, ready=True)
+        elif self._settings.dry_run:
+            self.settle(ref, ready=True)  # it only tells what would be sent, and waits for nothing
         elif known.resource is not None and (self._settings.wait or self.walk.has_dependants(ref)):
             self._expected[ref] = (known.uid, known.generation)
             self.await_status(ref, known.resource, known.uid, since=known.since)

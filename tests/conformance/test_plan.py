@@ -8,6 +8,8 @@ from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.plan import Candidate, Live
 from reconciler.sync.prune import prune_walk
+from tests.fix_sync import Installation, outcomes
+from tests.objects import config_map, deployment
 from tests.sync.pieces import ref
 
 NAMESPACE = ref("shop", kind="Namespace", namespace="")
@@ -154,3 +156,28 @@ def test_reference_that_is_fine(text, want):
 
 def test_annotation_is_the_old_engine_s():
     assert marks.DEPENDS_ON == "config.kubernetes.io/depends-on"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "waits"),
+    [
+        pytest.param("none", True, id="no dry run: waits"),
+        pytest.param("client", False, id="client dry run: the same without waiting"),
+        pytest.param("server", False, id="server dry run: the same without waiting"),
+    ],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["new", "there already, and not ready"])
+def test_what_is_waited_for(installation: Installation, strategy: str, waits: bool, known: bool) -> None:
+    """ConfigMap `a` needs a Deployment that does not become ready."""
+    needs = f"apps/namespaces/{installation.namespace}/Deployment/web"
+    web = deployment("web", behaviour="unready")
+    installation.configure(reconcile_timeout="1s")
+    if known:
+        installation.commit({"all.yaml": web})
+        installation.sync()
+    installation.configure(dry_run_strategy=strategy)
+    installation.commit({"all.yaml": [web, config_map("a", after=needs)]})
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert ("watch deployments" in requests.count()) is waits
+    assert (outcomes(report)["a"] == "blocked") is waits, report
