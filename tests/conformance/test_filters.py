@@ -1,6 +1,10 @@
 """Filters before an apply and before a delete: who acts, who is left alone, and in which order."""
 
-from collections.abc import Set
+import re
+from collections.abc import Callable, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +16,9 @@ from reconciler.sync.live import live_of
 from reconciler.sync.plan import Candidate, Live, Plan
 from reconciler.sync.prune import prune_walk
 from reconciler.sync.walk import Walk
+from tests.faults.gateway import Gateway
+from tests.fix_sync import Installation, of, outcomes
+from tests.objects import Manifest, config_map, deployment, manifest
 from tests.sync.pieces import INVENTORY, ref, version_of, whole_plan
 
 OTHER = "another-inventory"
@@ -198,7 +205,7 @@ def test_inventory_policy_before_a_delete(found, want):
     [
         pytest.param("", "", "", "started", id="no edges"),
         pytest.param("b", "", "+", "started", id="B applied and reconciled"),
-        pytest.param("b", "", "-", "blocked by b", id="B failed, skipped, or not reconciled"),
+        pytest.param("b", "", "-", "blocked by b", id="B is bad, for any of the reasons below"),
         pytest.param("b", "b", "", "blocked by b", id="B is to be deleted"),
         pytest.param("b", "b", "", "blocked by b", id="B is invalid (ours: blocked by it, not failed)"),
         pytest.param("b", "", "", "waits", id="B is pending (ours: A waits, and is never asked too early)"),
@@ -257,7 +264,7 @@ def deleted(walk: Walk, ends: dict[ObjectRef, bool]) -> str:
             graph(),
             {A: False},
             "a b<a",
-            id="A's delete failed, or it is not gone in time",
+            id="A is bad, for any of the reasons below",
         ),
         pytest.param([candidate(B)], [candidate(A, needs=B)], graph(), {}, " b<a", id="A's delete skipped"),
         pytest.param(
@@ -319,3 +326,153 @@ def test_container_is_deleted_last_and_stays_for_what_stays(container, within):
     assert deleted(prune_walk(both, graph()), {}) == within.name + container.name
     walk = prune_walk(both[:1], graph(), staying=both[1:])
     assert deleted(walk, {}) == f" {container.name}<{within.name}"
+
+
+# -- dependencies, on a real API server: how B, or A, comes to be bad --------------------------
+
+
+def refuse(gateway: Gateway, method: str, path: str) -> None:
+    """Have such requests refused: their path, with the query, matches."""
+    status = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}
+
+    def instead(asked: str, where: str) -> tuple[int, dict[str, Any]] | None:
+        return (403, status) if asked == method and re.search(path, where) else None
+
+    gateway.instead = instead
+
+
+def undisturbed(_installation: Installation, _gateway: Gateway) -> None:
+    pass
+
+
+def foreign(installation: Installation, _gateway: Gateway) -> None:
+    installation.api.post(installation.path("configmaps"), {"metadata": {"name": "b"}})
+
+
+def impatient(installation: Installation, _gateway: Gateway) -> None:
+    installation.configure(reconcile_timeout="1s")
+
+
+def unwatched(_installation: Installation, gateway: Gateway) -> None:
+    refuse(gateway, "GET", r"/deployments\?.*watch=")
+
+
+Disturb = Callable[[Installation, Gateway], None]
+
+
+@pytest.mark.parametrize(
+    ("body", "disturb", "said"),
+    [
+        pytest.param(
+            manifest("v1", "Service", "b", spec={"ports": [{"port": 0}]}),
+            undisturbed,
+            ("failed", "", "Invalid"),
+            id="B failed",
+        ),
+        pytest.param(config_map("b"), foreign, ("skipped", "", "NotOurs"), id="B skipped"),
+        pytest.param(
+            deployment("b", behaviour="unready", deadline=1),
+            undisturbed,
+            ("created", "Failed", "ProgressDeadlineExceeded"),
+            id="B reconcile failed",
+        ),
+        pytest.param(
+            deployment("b", behaviour="unready"),
+            impatient,
+            ("created", "InProgress", "not ready after 1 s"),
+            id="B reconcile timeout",
+        ),
+        pytest.param(
+            deployment("b"),
+            unwatched,
+            ("created", "Unknown", "Forbidden"),
+            id="B reconcile skipped (ours: its status cannot be read)",
+        ),
+    ],
+)
+def test_dependency_before_an_apply_whose_reason_is_real(
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    body: Manifest,
+    disturb: Disturb,
+    said: tuple[str, str, str],
+) -> None:
+    """A needs B."""
+    disturb(installation, gateway)
+    group = "apps" if body["kind"] == "Deployment" else ""
+    needs = f"{group}/namespaces/{installation.namespace}/{body['kind']}/b"
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    installation.commit({"all.yaml": [body, config_map("a", after=needs)]})
+    report = installation.sync()
+    b = of(report, "b")
+    assert (b.outcome.value, b.health) == said[:2]
+    assert said[2] in f"{b.reason}: {b.message}"
+    assert outcomes(report)["a"] == "blocked"
+    assert not installation.exists("configmaps", "a")
+
+
+def unmarked(installation: Installation, _gateway: Gateway) -> None:
+    """Somebody took the owner mark off A."""
+    owner = {"metadata": {"annotations": {marks.OWNING_INVENTORY: None}}}
+    installation.api.patch(installation.path("configmaps", "a"), owner)
+
+
+def finalized(installation: Installation, _gateway: Gateway) -> None:
+    finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}
+    installation.api.patch(installation.path("configmaps", "a"), finalizers)
+
+
+def undeletable(_installation: Installation, gateway: Gateway) -> None:
+    refuse(gateway, "DELETE", "/configmaps/a$")
+
+
+def unreadable(_installation: Installation, gateway: Gateway) -> None:
+    """Deleted it can be, but not looked at."""
+    refuse(gateway, "GET", "/configmaps/a$")
+
+
+def finalized_and_unwatched(installation: Installation, gateway: Gateway) -> None:
+    finalized(installation, gateway)
+    refuse(gateway, "GET", r"/configmaps\?.*watch=")
+
+
+@pytest.mark.parametrize(
+    ("disturb", "said"),
+    [
+        pytest.param(undeletable, ("failed", "Forbidden"), id="A's delete failed"),
+        pytest.param(unmarked, ("skipped", "NotOurs"), id="A's delete skipped"),
+        pytest.param(
+            unreadable,
+            ("failed", "Forbidden"),
+            id="A reconcile failed (ours: whether it is gone cannot be read)",
+        ),
+        pytest.param(finalized, ("failed", "PruneTimeout"), id="A reconcile timeout"),
+        pytest.param(
+            finalized_and_unwatched,
+            ("failed", "Forbidden"),
+            id="A reconcile skipped (ours: nothing is heard of it)",
+        ),
+    ],
+)
+def test_dependency_before_a_delete_whose_reason_is_real(
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    disturb: Disturb,
+    said: tuple[str, str],
+) -> None:
+    """A needs B."""
+    needs = f"/namespaces/{installation.namespace}/ConfigMap/b"
+    installation.configure(prune_timeout="1s")
+    installation.commit({"all.yaml": [config_map("b"), config_map("a", after=needs), config_map("c")]})
+    installation.sync()
+    installation.commit({"all.yaml": config_map("c")})
+    disturb(installation, gateway)
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    report = installation.sync()
+    a = of(report, "a")
+    assert (a.outcome.value, a.reason) == said
+    assert (outcomes(report)["b"], of(report, "b").reason) == ("skipped", "Dependency")
+    assert installation.exists("configmaps", "b")
+    assert installation.recorded_names() == {"a", "b", "c"}

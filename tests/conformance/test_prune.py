@@ -27,6 +27,7 @@ def settle(installation: Installation, had: str, has: str) -> None:
     ("had", "has", "deleted", "state"),
     [
         pytest.param("ab", "ab", [], State.SYNCED, id="stored = applied"),
+        pytest.param("ab", "a", ["b"], State.SYNCED, id="1 apply, 1 prune"),
         pytest.param("abc", "a", ["b", "c"], State.SYNCED, id="stored is more than applied"),
         pytest.param("ab", "", [], State.HELD, id="nothing applied (ours: held, not everything deleted)"),
     ],
@@ -39,6 +40,17 @@ def test_what_is_pruned(
         report = installation.sync()
     assert report.state is state
     assert sorted(asked.name for asked in requests.writes if asked.verb == "delete") == deleted
+
+
+def test_prune_object_gets_no_entry_where_prune_is_off(installation: Installation) -> None:
+    """Ours: it stays recorded, so that it is pruned when prune is switched on."""
+    installation.configure(prune=False)
+    settle(installation, "ab", "a")
+    with installation.recorded() as requests:
+        report = installation.sync()
+    assert (report.state, outcomes(report)) == (State.SYNCED, {"a": "unchanged"})
+    assert not any(asked.verb == "delete" for asked in requests.writes)
+    assert installation.recorded_names() == {"a", "b"}
 
 
 @pytest.fixture
