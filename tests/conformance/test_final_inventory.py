@@ -6,11 +6,14 @@ the old engine: it forgets what it could not create, we keep it as meant until i
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.sync.outcome import ProjectReport
+from tests.faults.gateway import Gateway, Moment
 from tests.fix_sync import Installation
 from tests.objects import DEPENDS_ON, config_map, deployment, manifest
 
@@ -207,6 +210,34 @@ def test_what_could_not_be_created_is_forgotten_when_it_leaves_git(installation:
     assert record.uid == ""
     run(installation, [config_map("b")])
     assert installation.recorded_names() == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "union"),
+    [
+        pytest.param("", "", "", id="0 + 0"),
+        pytest.param("", "a", "a", id="0 + 1"),
+        pytest.param("a", "", "a", id="1 + 0"),
+        pytest.param("ab", "abc", "abc", id="2 + 3, 2 shared"),
+        pytest.param("ab", "bc", "abc", id="2 + 2, 1 shared"),
+    ],
+)
+def test_inventory_is_united_before_anything_is_applied(
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    before: str,
+    after: str,
+    union: str,
+) -> None:
+    """`inventory-add`: looked at in the moment of the first apply, or in the end where none is sent."""
+    run(installation, [config_map(name) for name in before])
+    found: list[set[str]] = []
+    gateway.arm(1, Moment.BEFORE, lambda: found.append(installation.recorded_names()), method="PATCH")
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    run(installation, [config_map(name, k="2") for name in after])
+    assert len(found) == bool(after)
+    assert (found or [installation.recorded_names()])[0] == set(union)
 
 
 def test_record_comes_before_the_object(installation: Installation) -> None:
