@@ -6,8 +6,11 @@ another hand, `a,` current at a generation before the one that was applied.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,13 +23,17 @@ from reconciler.cluster.resource import Resource
 from reconciler.cluster.watch import EventKind, WatchEvent
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync.apply import Applying, ApplyPass, Standing
-from reconciler.sync.outcome import ObjectReport, Outcome
-from reconciler.sync.passing import NoTimings, Pass
+from reconciler.sync.outcome import ObjectReport, Outcome, State
+from reconciler.sync.passing import IN_FLIGHT, NoTimings, Pass
 from reconciler.sync.plan import Candidate, Live
 from reconciler.sync.prune import PrunePass, Pruning
 from reconciler.sync.readiness import Readiness
 from reconciler.sync.walk import Walk
 from reconciler.tasks import task_group
+from tests.faults.gateway import Gateway
+from tests.fix_sync import PROJECT, Installation
+from tests.objects import config_map
+from tests.sync.inprocess import running
 
 WIDGETS = Resource("example.com", "v1", "Widget", "widgets", namespaced=True)
 GENERATION = 2
@@ -58,6 +65,8 @@ class Told:
         self.items = {name: item(name, ".") for name in names}
         self.deleted: list[str] = []
         self.deaf = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.reach = Reach()
         self._news: asyncio.Queue[WatchEvent] = asyncio.Queue()
 
@@ -79,6 +88,7 @@ class Told:
 
     async def delete(self, _resource: Resource, _namespace: str, name: str, **_how: Any) -> None:
         self.deleted.append(name)
+        await self.answers.wait()
 
     def happen(self, word: str) -> None:
         name, how = word
@@ -282,6 +292,56 @@ async def test_cancel_during_a_wait_ends_it_at_once() -> None:
         wait.stop.set()
         await rest()
         assert wait.ended
+
+
+@pytest.mark.parametrize(
+    ("names", "needs", "sent"),
+    [
+        pytest.param("ab", "ba", "a", id="what waits for it"),
+        pytest.param(ascii_lowercase, "", ascii_lowercase[:IN_FLIGHT], id="what waits for its turn"),
+    ],
+)
+async def test_cancel_while_deletes_are_sent_finishes_them_and_begins_no_other(
+    names: str, needs: str, sent: str
+) -> None:
+    wait = Waiting(names, needs=needs)
+    wait.cluster.answers.clear()
+    async with wait.running("delete") as waiting:
+        assert isinstance(waiting, PrunePass)
+        wait.stop.set()
+        await rest()
+        assert not wait.ended
+        assert await wait.tell(" ".join(f"{name}!" for name in sent)) == "n" * len(sent)
+        wait.cluster.answers.set()
+        await rest()
+        assert wait.ended
+        assert "".join(sorted(wait.cluster.deleted)) == sent
+        assert waiting.gone == {widget(name) for name in sent}
+
+
+async def test_cancel_while_an_apply_is_sent_finishes_it_and_begins_no_other(
+    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`b` needs `a`, which is being applied when a newer commit comes that has no `b`."""
+    caplog.set_level(logging.INFO)
+    path = installation.path("configmaps", "a")
+    gateway.hold = lambda method, where: method == "PATCH" and where.startswith(path)
+    installation.configure(interval="1s")
+    needs = f"/namespaces/{installation.namespace}/ConfigMap/a"
+    installation.commit({"all.yaml": [config_map("a"), config_map("b", after=needs)]})
+    with installation.recorded() as requests:
+        async with running(installation, kubeconfig=gateway_kubeconfig) as (_, seen), asyncio.timeout(10):
+            while path not in gateway.written:  # noqa: ASYNC110 - it is asked in a thread of its own
+                await asyncio.sleep(0.02)
+            newer = installation.commit({"all.yaml": [config_map("a", a="2"), config_map("c")]})
+            while f"is at {newer[:12]}" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            gateway.let_go()
+            await seen.until(lambda its: its[PROJECT].commit == newer and its[PROJECT].state is State.SYNCED)
+    first, *later = [(str(asked), asked.code) for asked in requests.writes if asked.verb == "patch"]
+    assert first == ("patch configmaps/a", 201)
+    assert sorted(later) == [("patch configmaps/a", 200), ("patch configmaps/c", 201)]
+    assert installation.recorded_names() == {"a", "c"}
 
 
 async def test_watcher_error_fails_the_objects_of_its_kind() -> None:

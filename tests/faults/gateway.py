@@ -53,6 +53,9 @@ class Gateway:
         """Given method and path (with query) of a request: status and body to answer without the server."""
         self.stall: Callable[[str, str], bool] = lambda _method, _path: False
         """Which requests nobody answers."""
+        self.hold: Callable[[str, str], bool] = lambda _method, _path: False
+        """Which requests wait until `let_go`, before the server hears of them."""
+        self._let_go = asyncio.Event()
         self._method = ""
         self._thread = thread
         self._upstream = control_plane.url
@@ -80,6 +83,11 @@ class Gateway:
         self.count = 0
         self._method = ""
         self._stop_at = self.fault = None
+
+    def let_go(self) -> None:
+        """Pass on what is held, and hold nothing more."""
+        self.hold = lambda _method, _path: False
+        self._thread.call(self._pass_on_held())
 
     def settle(self) -> None:
         """Return when no request is on its way any more, watches cut."""
@@ -120,6 +128,9 @@ class Gateway:
                 transport.abort()  # a client that was killed says no goodbye
         await self._session.close()
 
+    async def _pass_on_held(self) -> None:
+        self._let_go.set()
+
     async def _settle(self) -> None:
         watches = tuple(self._watches)
         for task in watches:
@@ -151,6 +162,8 @@ class Gateway:
                 self._watches.add(task)
                 task.add_done_callback(self._watches.discard)
             await asyncio.Event().wait()
+        if self.hold(request.method, request.path_qs):
+            await self._let_go.wait()
         if answer := self.instead(request.method, request.path_qs):
             status, body = answer
             return web.json_response(body, status=status)
