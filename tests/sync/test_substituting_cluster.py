@@ -1,9 +1,13 @@
 """Objects that take values from others when they are applied, on a real API server."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from localcluster import Api
 from reconciler.sync.outcome import State
+from tests.faults.gateway import Gateway
 from tests.fix_sync import Installation, of, outcomes
 from tests.objects import Manifest, config_map, manifest
 
@@ -143,6 +147,54 @@ def test_source_and_target_may_have_no_namespace(installation: Installation, api
         for path in (role, f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}"):
             if api.exists(path):
                 api.delete(path)
+
+
+def versioned(version: str) -> Manifest:
+    """A taker that names the source's kind in a version of its own."""
+    body = taker()
+    text = body["metadata"]["annotations"][ANNOTATION]
+    body["metadata"]["annotations"][ANNOTATION] = text.replace("apiVersion: v1", f"apiVersion: {version}")
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "strategy", "deleted", "why"),
+    [
+        pytest.param(taker(), "none", True, "object not found", id="deleted before it is read"),
+        pytest.param(taker(), "server", False, "object not found", id="dry run, which has not created it"),
+        pytest.param(
+            versioned("v9"),
+            "none",
+            False,
+            "its kind is not served",
+            id="named in a version that is not served",
+        ),
+    ],
+)
+def test_object_whose_source_is_missing_fails_alone_and_names_it(
+    installation: Installation,
+    gateway: Gateway,
+    gateway_kubeconfig: Path,
+    body: Manifest,
+    strategy: str,
+    deleted: bool,
+    why: str,
+) -> None:
+    where = installation.path("services", "web")
+
+    def instead(method: str, path: str) -> None:
+        if deleted and (method, path) == ("GET", where) and installation.api.exists(where):
+            installation.api.delete(where)
+
+    gateway.instead = instead
+    installation.configure(dry_run_strategy=strategy)
+    installation.options = replace(installation.options, kubeconfig=gateway_kubeconfig)
+    installation.commit({"a.yaml": [body, service(), config_map("other")]})
+    report = installation.sync()
+    assert outcomes(report) == {"taker": "failed", "web": "created", "other": "created"}
+    source = f"Service {installation.namespace}/web"
+    assert f"failed to get source object ({source}): {why}" in of(report, "taker").message
+    assert not installation.exists("configmaps", "taker")
 
 
 def test_object_cannot_take_a_value_from_itself(installation: Installation) -> None:
