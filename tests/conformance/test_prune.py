@@ -144,7 +144,8 @@ def test_apply_object_that_depends_on_a_prune_object_stops_both(installation: In
     needs = f"/namespaces/{installation.namespace}/ConfigMap/a"
     installation.commit({"all.yaml": config_map("b", after=needs, b="2")})
     report = installation.sync()
-    assert outcomes(report) == {"a": "held", "b": "blocked"}
+    assert outcomes(report) == {"a": "skipped", "b": "blocked"}
+    assert of(report, "a").reason == "Dependency"
     assert installation.recorded_names() == {"a", "b"}
 
 
