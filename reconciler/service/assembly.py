@@ -95,6 +95,7 @@ class Assembled:
     permit: Permit
     repositories: Repositories
     records: Records
+    identities: Identities
     runner: Runner
     pause: Pause
     source: ConfigSource
@@ -207,6 +208,7 @@ async def assembled(
             permit=permit,
             repositories=repositories,
             records=records,
+            identities=identities,
             runner=Runner(parts),
             pause=pause,
             source=source,

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from reconciler.config.models import Configuration, ManifestProject
@@ -25,6 +26,7 @@ from reconciler.sync.keeper import Runs
 from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.request import Request
 from reconciler.sync.statuswriter import StatusWriter
+from reconciler.sync.watching import Watching
 from reconciler.tasks import cancel
 
 log = logging.getLogger(__name__)
@@ -34,16 +36,27 @@ RETRY_CAP: Final = 15.0
 LAST_WORDS: Final = 3.0  # s for the last status at the end
 
 
-class _FencedRuns:
-    """The runs of a term: before the first of them that may write, the epochs are raised."""
+class _TermRuns:
+    """The runs of a term: epochs are raised before the first that may write; `watching` knows of all."""
 
-    def __init__(self, runs: Runs, fence: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, runs: Runs, fence: Callable[[], Awaitable[None]], watching: Watching) -> None:
         self._runs = runs
         self._fence = fence
+        self._watching = watching
 
     async def run(self, request: Request) -> ProjectReport:
         await self._fence()
-        return await self._runs.run(request)
+        project = request.project.id
+
+        def waiting(report: ProjectReport) -> None:
+            self._watching.waits(project)
+            request.waiting(report)
+
+        self._watching.begins(project)
+        try:
+            return await self._runs.run(replace(request, waiting=waiting))
+        finally:
+            await self._watching.ends(project)
 
     async def refresh(self) -> None:
         await self._runs.refresh()
@@ -79,8 +92,15 @@ class Term:
         self._fencing = asyncio.Lock()
         self._configuring = asyncio.Lock()
         self._beside: list[asyncio.Task[None]] = []
+        self._watching = Watching(
+            parts.identities.own.live,
+            parts.records,
+            find=parts.runner.endpoint,
+            drifted=self._drifted,
+            tasks=parts.tasks,
+        )
         self._fleet = Fleet(
-            runs=_FencedRuns(runs, self._fence),
+            runs=_TermRuns(runs, self._fence, self._watching),
             repositories=parts.repositories,
             pause=parts.pause,
             tasks=parts.tasks,
@@ -112,6 +132,9 @@ class Term:
             self._begun = True
             self._beside.append(self._parts.tasks.create_task(self._statuses.run(), name="status"))
 
+    def _drifted(self, project: str) -> None:
+        self._fleet.drifted(project)
+
     async def _fence(self) -> None:
         async with self._fencing:
             if not (self._fenced or self._parts.pause.reason):
@@ -125,6 +148,7 @@ class Term:
                 return
             first, self._configuration = self._configuration is None, configuration
             self._parts.runner.know(configuration)
+            self._watching.retain(configuration.projects)
             await self._fleet.configure(configuration)
             await self._retain([project.id for project in configuration.projects])
             if first:
@@ -147,6 +171,7 @@ class Term:
         writing, others = self._beside[:1], self._beside[1:]
         await cancel(*others)
         await self._fleet.close()
+        await self._watching.close()
         if leads:
             await self._flush()
         await cancel(*writing)

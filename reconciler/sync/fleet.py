@@ -141,6 +141,11 @@ class Fleet:
                 commits.setdefault(kept.keeper.project.url, set()).add(kept.keeper.revision.commit)
         return commits
 
+    def drifted(self, project: str) -> None:
+        """Something of the project is not as it was applied any more: compare and correct it at once."""
+        if kept := self._kept.get(project):
+            kept.keeper.reconsider()
+
     # -- requests ----------------------------------------------------------------------
 
     def request(self, project: str, requests: str) -> bool:

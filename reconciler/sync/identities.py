@@ -54,6 +54,13 @@ class Identities:
         whole = self._known[service_account]
         return Identity(whole.cluster.confined(allowed.check), whole.live, whole.marked, whole.readiness)
 
+    @property
+    def own(self) -> Identity:
+        """The service itself."""
+        if None not in self._known:
+            self._known[None] = self._make(None)
+        return self._known[None]
+
     def close(self) -> None:
         """Nobody waits for an answer any more."""
         for identity in self._known.values():

@@ -7,7 +7,8 @@ time share one request. Keeps small records, no objects. Decides nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +16,11 @@ import orjson
 
 from reconciler.cluster.client import Cluster
 from reconciler.cluster.errors import ClusterError, NotFound, ServerFault
+from reconciler.cluster.follow import Listed
 from reconciler.cluster.managed import LAST_APPLIED, our_entry, owners
 from reconciler.cluster.reach import Reach
 from reconciler.cluster.resource import Resource
+from reconciler.cluster.watch import WatchEvent
 from reconciler.manifests.identity import ObjectRef
 from reconciler.sync import marks
 from reconciler.sync.plan import Live
@@ -109,6 +112,7 @@ class LiveObjects:
         self._tasks = tasks
         self._reads: dict[Resource, _Reads] = {}
         self._running: set[asyncio.Task[Labelled | ClusterError]] = set()
+        self._shown: dict[Resource, str] = {}
 
     def close(self) -> None:
         """Nobody waits for an answer any more."""
@@ -172,7 +176,24 @@ class LiveObjects:
                 version = page.resource_version
             # Events after the earliest of several moments leave out nothing.
             first = first or version
+        self._shown[resource] = first
         return Labelled(found, first)
+
+    def follow(
+        self, resource: Resource, namespace: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[Listed | WatchEvent]]:
+        """What carries our label and how it changes, from the last LIST of the kind on."""
+        return self._cluster.follow(
+            resource,
+            namespace=namespace,
+            label_selector=self._selector,
+            metadata_only=True,
+            since=self._shown.get(resource, ""),
+        )
+
+    def found(self, resource: Resource, item: Mapping[str, Any]) -> tuple[ObjectRef, Live]:
+        """An object as `follow` shows it."""
+        return _found(resource, item, (), instance=self._instance)
 
     @property
     def reach(self) -> Reach:

@@ -67,8 +67,12 @@ class Runner:
         return await Awaiting(who.cluster, who.readiness, find=self._find).change(awaited, told)
 
     def _find(self, ref: ObjectRef) -> Resource | None:
+        return self.endpoint((ref.group, ref.kind))
+
+    def endpoint(self, kind: tuple[str, str]) -> Resource | None:
+        """Of a group and kind, as far as is known now."""
         try:
-            return self._kinds.discovery.preferred(ref.group, ref.kind) if self._kinds else None
+            return self._kinds.discovery.preferred(*kind) if self._kinds else None
         except DiscoveryIncomplete:
             return None
 
