@@ -8,17 +8,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import applying, machine, planning, show, takeover
+from bench import applying, drift, machine, planning, show, takeover
 from bench import service as running_service
 from bench.contenders import contenders, make_load
 from bench.lab import LOOP, Lab, open_lab
 from bench.verdict import Row
 
 RESULTS = Path(__file__).with_name("results")
-ROWS = (1, 2, 3, 4, 5, 6, 7)
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 WARM_UP = 30
 PLANNED = 2  # installations that plans are measured on, several times each
 
@@ -33,10 +33,11 @@ class Size:
     repeat_large: int
     idle: float
     changes: int
+    trials: int
 
 
-FULL = Size(small=1_000, large=10_000, repeat=5, repeat_large=1, idle=60.0, changes=4)
-QUICK = Size(small=100, large=300, repeat=1, repeat_large=1, idle=3.0, changes=2)
+FULL = Size(small=1_000, large=10_000, repeat=5, repeat_large=1, idle=60.0, changes=4, trials=100)
+QUICK = Size(small=100, large=300, repeat=1, repeat_large=1, idle=3.0, changes=2, trials=4)
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     size = QUICK if arguments.quick else FULL
     if arguments.repeat:
-        size = Size(size.small, size.large, arguments.repeat, 1, size.idle, size.changes)
+        size = replace(size, repeat=arguments.repeat, repeat_large=1)
     rows = frozenset(arguments.rows)
     here = machine.look(shutil.which("kubectl"))
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -60,7 +61,7 @@ def main() -> int:
 
 def measure(directory: Path, size: Size, rows: frozenset[int]) -> Iterator[Row]:
     """Measure the rows that are wanted: what is timed on one server, what is counted on another."""
-    if rows & {1, 2, 3, 6, 7}:
+    if rows & {1, 2, 3, 6, 7, 8}:
         with open_lab(directory / "timed", counting=False) as lab:
             yield from _timed(lab, size, rows)
     if rows & {3, 4, 5}:
@@ -77,6 +78,8 @@ def _timed(lab: Lab, size: Size, rows: frozenset[int]) -> Iterator[Row]:
         yield takeover.take_over_row(lab, load, repeat=size.repeat, say=_say)
     if 7 in rows:
         yield planning.plan_row(lab, load, repeat=min(size.repeat, PLANNED), say=_say)
+    if 8 in rows:
+        yield drift.drift_row(lab, load, trials=size.trials, say=_say)
     if not rows & {1, 2, 3}:
         return
     small = applying.measure_applies(lab, everybody, load, repeat=size.repeat, again=3 in rows, say=_say)

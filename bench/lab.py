@@ -63,7 +63,7 @@ class Lab:
         self.cluster = cluster
         self.git = git
         self.directory = directory
-        self._api = cluster.api()
+        self.api = cluster.api()
 
     @property
     def _audit(self) -> Path:
@@ -88,9 +88,9 @@ class Lab:
 
     def make_namespace(self, name: str) -> None:
         """Make a namespace and let the controllers fill it."""
-        self._api.post("/api/v1/namespaces", {"metadata": {"name": name}})
-        self._api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
-        self._api.until(f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt", bool)
+        self.api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        self.api.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+        self.api.until(f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt", bool)
 
     def count_objects(self, namespace: str) -> int:
         """How many of the bench's objects a namespace holds."""
@@ -110,17 +110,17 @@ class Lab:
         paths = [path.format(namespace) for path in (*lists, "api/v1/namespaces/{}/configmaps")]
         query = "?labelSelector=app.kubernetes.io/part-of=bench&resourceVersion=0"
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        found = [self._api.get(f"/{path}{query}", accept=accept)["items"] for path in paths]
+        found = [self.api.get(f"/{path}{query}", accept=accept)["items"] for path in paths]
         return [item["metadata"] for items in found for item in items]
 
     def wipe(self, *namespaces: str) -> None:
         """Delete namespaces and return when they and all that followed from them are gone."""
         paths = [f"/api/v1/namespaces/{name}" for name in namespaces]
         for path in paths:
-            if self._api.exists(path):
-                self._api.delete(path)
+            if self.api.exists(path):
+                self.api.delete(path)
         for path in paths:
-            self._api.until(path, lambda found: found is None, seconds=WIPE_LIMIT)
+            self.api.until(path, lambda found: found is None, seconds=WIPE_LIMIT)
         self.settle()
 
     def settle(self) -> None:

@@ -60,7 +60,7 @@ def watch_service(lab: Lab, load: Load, *, idle: float, changes: int, say: Say) 
     with begun(lab, who, load, "service"):
         perform(lab, who, wait=True)
         mark = lab.mark()
-        with _running(lab, who) as pid:
+        with running_service(lab, who) as pid:
             _until_still(lab, mark)
             say(f"service: looking on for {idle:g} s")
             start = time.time()
@@ -73,7 +73,8 @@ def watch_service(lab: Lab, load: Load, *, idle: float, changes: int, say: Say) 
 
 
 @contextmanager
-def _running(lab: Lab, who: Reconciler) -> Iterator[int]:
+def running_service(lab: Lab, who: Reconciler) -> Iterator[int]:
+    """The service for the length of a block; yields its process id."""
     with (lab.directory / "service.log").open("wb") as log:
         service = subprocess.Popen(
             who.service(), env=environment(lab), stdin=subprocess.DEVNULL, stdout=log, stderr=log

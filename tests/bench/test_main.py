@@ -24,5 +24,5 @@ def test_quick_bench_measures_every_row(tmp_path):
     assert done.returncode == 0, done.stderr
     (saved,) = tmp_path.iterdir()
     rows = json.loads(saved.read_text())["rows"]
-    assert {row["number"] for row in rows} == {1, 2, 3, 4, 5, 6, 7}
+    assert {row["number"] for row in rows} == {1, 2, 3, 4, 5, 6, 7, 8}
     assert done.stdout.count("\n| ") >= len(rows)
