@@ -11,7 +11,7 @@ from reconciler.cli import render
 from reconciler.cli.text import number_of, plain, width
 from reconciler.manifests.identity import ObjectRef
 from reconciler.service.onepass import PassResult
-from reconciler.service.reading import Stored
+from reconciler.service.reading import Stored, StoredProjects
 from reconciler.sync.outcome import ObjectReport, Outcome, ProjectReport, State
 from reconciler.sync.status import parse_status, status_data
 
@@ -121,7 +121,7 @@ def test_failed_is_the_same_number_everywhere(capsys: pytest.CaptureFixture[str]
     render.print_pass(passed(said))
     of_sync = capsys.readouterr().out.splitlines()[1].split()
     stored = Stored(project="shop", status=parse_status(status_data(said)), inventory=0, damage="")
-    render.print_status((stored,))
+    render.print_status(StoredProjects(projects=(stored,), paused="", unseen="", requests={}))
     of_status = capsys.readouterr().out.splitlines()[1].split()
     watcher = render.Watcher()
     watcher.object_changed("shop", OBJECTS[0])

@@ -178,10 +178,10 @@ def test_held_prune_has_its_reason_and_hash(installation: Installation) -> None:
 def test_prune_waits_for_what_may_take_its_place(installation: Installation) -> None:
     installation.commit({"a.yaml": [config_map("a"), config_map("b"), config_map("c")]})
     installation.sync()
-    bad = manifest("v1", "ConfigMap", "a", data="not a map")
-    installation.commit({"a.yaml": [bad, config_map("b")]})
+    bad = manifest("v1", "ConfigMap", "d", data="not a map")
+    installation.commit({"a.yaml": [config_map("a"), config_map("b"), bad]})
     project = plan(installation)
-    assert objects(project) == {"a": "none failed", "c": "prune held"}
+    assert objects(project) == {"c": "prune held", "d": "none failed"}
     assert code(project) == 2
 
 

@@ -167,7 +167,7 @@ def test_objects_that_come_back_to_git_end_the_hold(installation: Installation) 
     assert (report.state, report.held, report.counts()["unchanged"]) == (State.SYNCED, None, 3)
 
 
-@pytest.mark.parametrize("wrong", ["", "0" * 64])
+@pytest.mark.parametrize("wrong", ["0" * 12, "0" * 64])
 def test_another_hash_is_refused_and_the_right_one_named(installation: Installation, wrong: str) -> None:
     right = leave_one(installation)
     with pytest.raises(NotApproved, match=right):
