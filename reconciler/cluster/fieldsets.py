@@ -66,6 +66,19 @@ def leaving(fields: Fields, body: Any) -> dict[str, Any]:
     return left
 
 
+def named_by(fields: Fields, body: Any) -> dict[str, Any]:
+    """The fields of a set that a manifest names, each by itself: the opposite of `leaving`."""
+    found: dict[str, Any] = {}
+    for key, below in fields.items():
+        value = _NOTHING if key == _ITSELF else _value_at(body, key)
+        if value is _NOTHING:
+            continue
+        rest = named_by(below, value)
+        if rest or not below:
+            found[key] = rest
+    return found
+
+
 def without(value: Any, fields: Fields) -> Any:
     """An object, or a part of one, with the fields of a set taken out."""
     if isinstance(value, dict):

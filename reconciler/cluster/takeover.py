@@ -95,6 +95,14 @@ class Ownership:
             if not _is_apply_of(entry, manager):
                 yield str(entry.get("manager") or ""), _fields(entry)
 
+    def writers(self, manager: str) -> Iterable[Entry]:
+        """The entries beside our applies, but for those of who writes the status."""
+        return (
+            entry
+            for entry in self.entries
+            if not _is_apply_of(entry, manager) and entry.get("subresource") != "status"
+        )
+
 
 def taken_over(now: Ownership, heir: Heir) -> Ownership:
     """The entries with all predecessors' fields in our own one; equal to `now` if there are none."""

@@ -7,6 +7,7 @@ in `applied` for the inventory.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -38,6 +39,8 @@ from reconciler.sync.plan import Step
 from reconciler.sync.readiness import Readiness, Seen
 from reconciler.sync.replacing import Replacing, is_gone
 from reconciler.sync.walk import Walk
+
+log = logging.getLogger(__name__)
 
 RETRY_DELAYS: Final = (0.2, 1.0)
 """s; an apply may be repeated safely, and one broken connection should not fail a project."""
@@ -250,13 +253,17 @@ class ApplyPass(Pass):
             time=entry.time if entry else "",
         )
         outcome = Outcome.CREATED if sent.created else Outcome.UPDATED
-        self._whys[ref] = together(self._replaced.get(ref, step.why), settled.taken)
+        drift = settled.changed if step.corrects else ()
+        self._whys[ref] = together(self._replaced.get(ref, step.why), settled.taken, *map(str, drift))
         self._ownership.note(ref, settled, metadata)
         message = together(self._whys[ref], self._ownership.notes.get(ref, ""))
         self._report(ObjectReport(ref=ref, outcome=outcome, message=message))
         if self._settings.dry_run:
             self.settle(ref, ready=True)
             return
+        if step.corrects:
+            log.info("%s is put right: %s", ref, self._whys[ref])
+            self.timings.observe_drift(ref.kind, drift[0].manager if drift else "")
         self.wrote()
         self._readiness.forget_wait(ref)
         self.sent[ref] = self._now_standing(ref, resource, metadata)

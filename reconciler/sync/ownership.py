@@ -10,13 +10,14 @@ another owns them too. What is to be done is decided in cluster/takeover.py and 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
 from reconciler.cluster import fieldsets, takeover
 from reconciler.cluster.client import Cluster
+from reconciler.cluster.drift import Changed, changed_by_others
 from reconciler.cluster.errors import (
     ClusterError,
     Conflict,
@@ -60,6 +61,8 @@ class Settled:
     """What left git and whose live value stays."""
     why: str = ""
     """Why it stays."""
+    changed: tuple[Changed, ...] = ()
+    """What others have set of what is applied."""
 
     def notes(self, metadata: Mapping[str, Any], manager: str) -> tuple[str, ...]:
         """What to tell about fields that left git and are still there; `metadata` as the apply left it."""
@@ -159,9 +162,12 @@ class FieldOwnership:
         object is not the one any more that the plan saw.
         """
         body = orjson.loads(sent)
+        found = Ownership(tuple(orjson.loads(live.managed or b"[]")))
+        changed = changed_by_others(found, self._heir.manager, body)
         for _ in range(_TRIES):
             before = Ownership(tuple(orjson.loads(live.managed or b"[]")))
             after, settled = await self._decide(ref, before, body, ignore)
+            settled = replace(settled, changed=changed)
             if after == before:
                 return settled
             ops = takeover.operations(

@@ -50,6 +50,10 @@ class Timings(Protocol):
         """One object was waited for."""
         ...
 
+    def observe_drift(self, kind: str, manager: str) -> None:
+        """One object was put right that `manager` has changed; "" where nothing tells who."""
+        ...
+
 
 class NoTimings:
     """Nobody measures."""
@@ -58,6 +62,9 @@ class NoTimings:
         """Nothing."""
 
     def observe_wait(self, seconds: float) -> None:
+        """Nothing."""
+
+    def observe_drift(self, kind: str, manager: str) -> None:
         """Nothing."""
 
 

@@ -23,6 +23,12 @@ from reconciler.sync.others import NOBODY, OtherProjects
 from reconciler.sync.outcome import Outcome, Reason
 
 _ADOPTED: Final = "adopted"
+_CHANGED: Final = "changed in the cluster"
+_DELETED: Final = "deleted by another hand"
+_REMADE: Final = "re-created by another hand"
+_NO_LABEL: Final = "our label was removed"
+_NO_MARKS: Final = "our marks were removed"
+_DRIFT: Final = frozenset({_CHANGED, _DELETED, _REMADE, _NO_LABEL, _NO_MARKS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,11 @@ class Step:
     def adopts(self) -> bool:
         """It makes another hand's object ours."""
         return self.why == _ADOPTED
+
+    @property
+    def corrects(self) -> bool:
+        """Git says what it said, and somebody has changed the cluster."""
+        return self.why in _DRIFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +242,7 @@ def _decide(
     others: OtherProjects,
 ) -> Step | Refusal | None:
     if live is None:
-        return Step(wanted=want, why="not in the cluster")
+        return Step(wanted=want, why=_DELETED if record and record.uid else "not in the cluster")
     ref = want.manifest.ref
     if live.terminating:
         return Refusal(
@@ -245,7 +256,7 @@ def _decide(
         return Step(wanted=want, why=why, live=live) if why else None
     # Without marks, only the uid that we were given tells ours from one made anew by another hand.
     if live.owner is None and record is not None and record.uid == live.uid:
-        return Step(wanted=want, why="our marks were removed", live=live)
+        return Step(wanted=want, why=_NO_MARKS, live=live)
     if giver := others.releasing(ref, live.uid, live.owner):
         return Step(wanted=want, why=f"handed over by project {giver}", live=live)
     if project := others.owning(ref, live.owner):
@@ -259,13 +270,13 @@ def _why_apply(want: Wanted, record: Record | None, live: Live, heir: Heir) -> s
         # What was imported with the old agent's inventory carries its owner mark, and none of ours.
         return "applied but not recorded" if live.applied else "taken over with its inventory"
     if record.uid != live.uid:
-        return "re-created by another hand"
+        return _REMADE
     if live.applied != want.mark:
         return "changed in git"
     if not live.labelled:
-        return "our label was removed"
+        return _NO_LABEL
     if (record.entry, record.time, record.api_version) != (live.entry, live.time, want.manifest.api_version):
-        return "changed in the cluster"
+        return _CHANGED
     return told_predecessors(predecessors(live.owners, heir))
 
 

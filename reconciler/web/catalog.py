@@ -78,6 +78,13 @@ WAIT_DURATION = Described(
     (),
     "From the apply or delete of one object until it was ready, gone, failed or given up.",
 )
+DRIFT = Described(
+    "reconciler_drift_total",
+    Kind.COUNTER,
+    ("kind", "manager"),
+    "Objects that others changed or deleted and that were put right, by the field manager that holds what "
+    "was changed; unknown where nothing tells.",
+)
 API_REQUESTS = Described(
     "reconciler_api_requests_total",
     Kind.COUNTER,
@@ -126,6 +133,7 @@ CATALOG = (
     DIFFERING,
     APPLY_DURATION,
     WAIT_DURATION,
+    DRIFT,
     API_REQUESTS,
     POLLS,
     ERRORS,

@@ -38,6 +38,7 @@ MOST_KINDS: Final = 100
 """Kinds with a histogram of their own, 15 lines each; clusters with many operators serve about 200."""
 MOST_RESOURCES: Final = 500
 MOST_CAUSES: Final = 100
+MOST_MANAGERS: Final = 100
 """Some 40 words of ours exist; the bound is for what a later change might pass by mistake."""
 OTHER: Final = "other"
 """Label value of what is beyond a bound, so that sums stay right."""
@@ -77,6 +78,8 @@ class Metrics:
         self._configuration = _Configuration()
         self._registry.register(self._configuration)
         self._registry.register(self._leading)
+        self._drift = _counter(catalog.DRIFT, self._registry)
+        self._managers = _Bound(MOST_MANAGERS)
         self._polls = _counter(catalog.POLLS, self._registry)
         self._errors = _counter(catalog.ERRORS, self._registry)
         for result in ("ok", "failed"):
@@ -117,6 +120,11 @@ class Metrics:
     def observe_wait(self, seconds: float) -> None:
         """One object was waited for this long."""
         self._wait.observe(seconds)
+
+    def observe_drift(self, kind: str, manager: str) -> None:
+        """One object was put right; `kind` without group and name."""
+        who = self._managers.admit(manager) if manager else "unknown"
+        self._drift.labels(self._kinds.admit(kind), who).inc()
 
     def observe_error(self, cause: ReconcilerError | str) -> None:
         """Count an error by its type, or by a word from a fixed list, never by a text."""

@@ -92,6 +92,7 @@ def exported():
     metrics.observe_configuration(good=True)
     metrics.observe_apply(0.1, "Deployment")
     metrics.observe_wait(0.1)
+    metrics.observe_drift("Deployment", "kubectl")
     metrics.observe_error("Forbidden")
     ref = ObjectRef("apps", "Deployment", "shop", "web")
     item = ObjectReport(ref=ref, outcome=Outcome.UNCHANGED, health=Health.CURRENT)

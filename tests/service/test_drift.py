@@ -1,6 +1,7 @@
 """Foreign changes are heard by watches and corrected at once, long before the next comparison."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from reconciler.sync import marks
 from reconciler.sync.outcome import ProjectReport, State
 from reconciler.sync.watching import MOST
 from tests.fix_cluster import LEASE_RIGHTS
-from tests.fix_sync import PROJECT, Installation, Requests
+from tests.fix_sync import PROJECT, Installation, Requests, of
 from tests.objects import config_map, deployment, manifest
 from tests.sync.inprocess import LIMIT, running
+from tests.web.exposition import series
 
 
 async def until(holds: Callable[[], Any]) -> None:
@@ -38,6 +40,27 @@ async def test_foreign_change_is_corrected(installation: Installation) -> None:
         for value in ("2", "3"):
             installation.api.patch(installation.path("configmaps", "a"), {"data": {"a": value}})
             await until(lambda: data(installation, "a") == {"a": "1"})
+
+
+async def test_report_says_what_was_changed_by_whom_and_when(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    installation.commit({"a.yaml": [config_map("a", a="1", b="2"), config_map("b")]})
+    async with running(installation) as (_, seen):
+        await seen.all_are(State.SYNCED)
+        path = installation.path("configmaps", "a")
+        installation.api.patch(f"{path}?fieldManager=kubectl-edit", {"data": {"a": "theirs", "c": "theirs"}})
+        await seen.until(lambda its: its[PROJECT].counts().get("updated") == 1)
+        message = of(seen.reports[PROJECT], "a").message
+        assert re.fullmatch(r"changed in the cluster; \.data\.a by kubectl-edit at [0-9T:-]+Z", message)
+        assert f"ConfigMap {installation.namespace}/a is put right: {message}" in caplog.text
+        installation.api.delete(path)
+        await seen.until(lambda its: its[PROJECT].counts().get("created") == 1)
+        assert of(seen.reports[PROJECT], "a").message == "deleted by another hand"
+        assert series(seen.render()[0], "reconciler_drift_total") == {
+            "kind=ConfigMap manager=kubectl-edit": 1,
+            "kind=ConfigMap manager=unknown": 1,
+        }
 
 
 async def test_deleted_object_comes_back(installation: Installation) -> None:

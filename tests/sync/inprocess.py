@@ -44,7 +44,7 @@ async def running(installation: Installation, **options: Any) -> AsyncIterator[t
     """The service in this process; `options` replace some of the installation's."""
     seen = Seen()
     stop = asyncio.Event()
-    async with assembled(replace(installation.options, **options)) as parts:
+    async with assembled(replace(installation.options, **options), timings=seen) as parts:
         service = Service(parts, seen)
         task = asyncio.create_task(service.run(stop))
         yield parts, seen

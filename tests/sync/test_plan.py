@@ -67,7 +67,7 @@ def summary(work: Plan) -> str:
         pytest.param(
             {"uid": ""}, None, "apply a: not in the cluster", id="recorded, then killed before the write"
         ),
-        pytest.param({}, None, "apply a: not in the cluster", id="deleted by another hand"),
+        pytest.param({}, None, "apply a: deleted by another hand", id="deleted by another hand"),
         pytest.param({}, {}, "leave a", id="unchanged costs nothing"),
         pytest.param(None, {}, "apply a: applied but not recorded", id="ours, but in no inventory"),
         pytest.param(

@@ -61,6 +61,7 @@ def test_every_metric_is_what_the_catalog_says(metrics):
     metrics.observe(report(objects=(item(health="Current"),), differing=1))
     metrics.observe_apply(0.01, "Deployment")
     metrics.observe_wait(1)
+    metrics.observe_drift("Deployment", "kubectl")
     metrics.observe_error("Forbidden")
     metrics.observe_poll(True)
     metrics.observe_configuration(True)
