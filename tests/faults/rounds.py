@@ -1,16 +1,17 @@
 """
 A repository that changes from round to round, and what must be true after each.
 
-Each round creates, changes and prunes 20 objects of three kinds; it is broken at one API call
-and put right by a normal run. The tests say how it breaks.
+Each round creates, changes and prunes objects of three kinds, as many as sizes.py says; it is broken
+at one API call and put right by a normal run. The tests say how it breaks.
 """
 
 import random
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,16 @@ from typing import Any
 from reconciler.sync import marks
 from reconciler.sync.outcome import State
 from tests.faults.gateway import Gateway, Moment
+from tests.faults.sizes import OBJECTS, SEED
 from tests.fix_sync import Asked, Installation, Requests
 from tests.objects import config_map, manifest
 
-GROUP = 20
-"""Objects that each round creates, changes and prunes: 60 in all."""
+GROUP = OBJECTS // 2
+"""Objects that each round creates, changes and prunes."""
 FOREIGN = 3
 """Objects that somebody else deletes before each round."""
 MOVED_ON = 0.5
 """How often git holds the next generation when a round is put right."""
-SEED = 20261123
 KINDS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
 LIMIT = 30.0  # s for one run of the command
 COMMAND = Path(sys.executable).with_name("reconciler")
@@ -140,7 +141,7 @@ def check_known(installation: Installation, where: str) -> None:
     assert not unknown, f"{where}: in the cluster and not in the inventory: {sorted(unknown)}"
 
 
-def check_equal(installation: Installation, wanted: dict[str, dict[str, Any]], where: str) -> None:
+def check_equal(installation: Installation, wanted: Mapping[str, dict[str, Any]], where: str) -> None:
     """Cluster and inventory hold what git holds, and the inventory knows by uid which objects these are."""
     found = live(installation)
     assert changing(found) == changing(wanted), where
@@ -172,9 +173,7 @@ def generation(number: int) -> dict[str, dict[str, Any]]:
     """What git holds in a round: two of three groups, with content that differs from any round before."""
     groups = (number % 3, (number + 1) % 3)
     return {
-        f"o{n:02}": _object(f"o{n:02}", n, str(number))
-        for g in groups
-        for n in range(g * GROUP, (g + 1) * GROUP)
+        numbered(n): declared(n, f"r{number}", "x") for g in groups for n in range(g * GROUP, (g + 1) * GROUP)
     }
 
 
@@ -183,32 +182,47 @@ def everything() -> dict[str, dict[str, Any]]:
     return generation(0) | generation(1)
 
 
-def _object(name: str, number: int, content: str) -> dict[str, Any]:
+def numbered(number: int) -> str:
+    """Of one of the objects."""
+    return f"o{number:02}"
+
+
+def declared(number: int, key: str, value: str) -> dict[str, Any]:
+    """The manifest of one of the objects; its number decides the kind."""
     match number % 3:
         case 0:
-            return config_map(name, **{f"r{content}": "x"})
+            return config_map(numbered(number), **{key: value})
         case 1:
-            return manifest("v1", "Secret", name, data={f"r{content}": "eA=="})
+            return manifest("v1", "Secret", numbered(number), data={key: b64encode(value.encode()).decode()})
         case _:
-            ports = [{"name": f"r{content}", "port": 80}]
-            return manifest("v1", "Service", name, spec={"clusterIP": "None", "ports": ports})
+            ports = [{"name": f"{key}{value}", "port": 80}]
+            return manifest("v1", "Service", numbered(number), spec={"clusterIP": "None", "ports": ports})
 
 
 def commit(installation: Installation, number: int) -> dict[str, dict[str, Any]]:
-    """Make git hold a generation, three objects a file; returns it."""
+    """Make git hold a generation; returns it."""
     objects = generation(number)
+    put(installation, objects)
+    return objects
+
+
+def put(installation: Installation, objects: Mapping[str, dict[str, Any]]) -> str:
+    """Make git hold these objects and no others, three a file; returns the commit."""
     files: dict[str, list[dict[str, Any]] | None] = {f"f{n:02}.yaml": None for n in range(GROUP)}
     for name, body in objects.items():
         path = f"f{int(name[1:]) // 3:02}.yaml"
         files[path] = [*(files[path] or []), body]
-    installation.commit(files)
-    return objects
+    return installation.commit(files)
 
 
 def delete(installation: Installation, name: str) -> None:
     """Delete an object as somebody else would."""
-    kind = KINDS[live(installation)[name]["kind"]]
-    installation.api.delete(installation.path(kind, name))
+    installation.api.delete(path_of(installation, live(installation)[name]))
+
+
+def path_of(installation: Installation, found: Mapping[str, Any]) -> str:
+    """Of a live object."""
+    return installation.path(KINDS[found["kind"]], found["metadata"]["name"])
 
 
 def live(installation: Installation) -> dict[str, dict[str, Any]]:
@@ -222,12 +236,12 @@ def live(installation: Installation) -> dict[str, dict[str, Any]]:
     return {name: item for name, item in items.items() if name.startswith("o")}
 
 
-def changing(objects: dict[str, dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
-    """Kind, and the names that change with each round, of manifests and of live objects alike."""
+def changing(objects: Mapping[str, dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
+    """Kind and content of manifests and of live objects alike."""
 
     def part(body: dict[str, Any]) -> list[str]:
         if body["kind"] == "Service":
-            return [port["name"] for port in body["spec"]["ports"]]
-        return sorted(body["data"])
+            return [f"{port['name']} {port['port']}" for port in body["spec"]["ports"]]
+        return sorted(f"{key}={value}" for key, value in body["data"].items())
 
     return {name: (body["kind"], part(body)) for name, body in objects.items()}

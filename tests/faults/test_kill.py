@@ -14,7 +14,6 @@ from tests.faults.gateway import Fault, Gateway, Moment
 from tests.faults.rounds import (
     FOREIGN,
     GROUP,
-    SEED,
     Command,
     Rounds,
     check_deletes,
@@ -23,33 +22,41 @@ from tests.faults.rounds import (
     commit,
     everything,
 )
+from tests.faults.sizes import KILLS, SEED, limit
 from tests.fix_git import Repository
 from tests.fix_sync import Installation
 from tests.objects import text
 from tests.service.process import service, until
 
-KILLS = 30
+FIRST_KILLS = 30  # each in a namespace of its own
 SERVICE_KILLS = 12
-SERVICE_CALLS = 90  # of a generation of 60 objects; it may need fewer where a kill has left less to do
-LIMIT = 180  # s; 60 on an idle machine
+SERVICE_CALLS = 9 * GROUP // 2  # of a generation; it may need fewer where a kill has left less to do
+TOLD = 10  # kills between two lines that say how far it is
+PATIENCE = 180.0  # s for one generation
+LIMIT = limit(180)  # 60 on an idle machine
 
 
 @pytest.mark.slow
+@pytest.mark.kills
 @pytest.mark.timeout(LIMIT)
-def test_killed_sync_is_put_right_by_the_next_one(rounds: Rounds) -> None:
+def test_killed_sync_is_put_right_by_the_next_one(rounds: Rounds, say: Callable[[str], None]) -> None:
     draw = random.Random(SEED)
     killed = 0
-    for _ in range(KILLS):
+    for done in range(KILLS):
+        if done % TOLD == 0:
+            say(f"{done} of {KILLS} runs, {killed} killed in the middle of about {rounds.calls} API calls")
         at, moment = draw.randint(1, rounds.calls), draw.choice(list(Moment))
         kill = partial(rounds.command.signal, signal.SIGKILL)
         ended = rounds.broken(at, moment, kill, f"seed {SEED}")
         # A run may need a few calls fewer than the measured one, and end first.
         assert ended.code == -signal.SIGKILL or not ended.reached, ended
         killed += ended.code == -signal.SIGKILL
+    say(f"{KILLS} of {KILLS} runs, {killed} killed: the same end state each time")
     assert killed > KILLS * 0.8, f"only {killed} of {KILLS} runs were killed"
 
 
 @pytest.mark.slow
+@pytest.mark.kills
 @pytest.mark.timeout(LIMIT)
 def test_killed_first_sync_is_put_right_by_the_next_one(
     make_installation: Callable[..., Installation],
@@ -57,6 +64,7 @@ def test_killed_first_sync_is_put_right_by_the_next_one(
     repo: Repository,
     gateway: Gateway,
     gateway_kubeconfig: Path,
+    say: Callable[[str], None],
 ) -> None:
     """Nothing is there yet: no key, no head, no shard, no object."""
     draw = random.Random(SEED)
@@ -67,7 +75,9 @@ def test_killed_first_sync_is_put_right_by_the_next_one(
     assert code == 0, said
     calls = gateway.count
     assert calls > len(objects)
-    for at in sorted(draw.sample(range(1, calls + 1), KILLS)):
+    for done, at in enumerate(sorted(draw.sample(range(1, calls + 1), FIRST_KILLS))):
+        if done % TOLD == 0:
+            say(f"{done} of {FIRST_KILLS} first runs, of about {calls} API calls")
         moment = draw.choice(list(Moment))
         where = f"seed {SEED}, call {at} of {calls}, {moment.value}"
         shutil.rmtree(whole.options.data_dir)
@@ -88,22 +98,25 @@ def test_killed_first_sync_is_put_right_by_the_next_one(
 
 
 @pytest.mark.slow
+@pytest.mark.kills
 @pytest.mark.timeout(LIMIT)
 def test_killed_service_goes_on_where_it_was(
-    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path
+    installation: Installation, gateway: Gateway, gateway_kubeconfig: Path, say: Callable[[str], None]
 ) -> None:
     draw = random.Random(SEED)
     installation.configure(prune_limit="100%", interval="1s")
     kubeconfig = f"--kubeconfig={gateway_kubeconfig}"
     reached = 0
     for number in range(SERVICE_KILLS):
+        if number % TOLD == 0:
+            say(f"{number} of {SERVICE_KILLS} services, {reached} killed in the middle")
         wanted = commit(installation, number)
         synced = f"synced at {installation.repo.git('rev-parse', 'main')[:12]}"
         at, moment = draw.randint(1, SERVICE_CALLS), draw.choice(list(Moment))
         where = f"seed {SEED}, generation {number}, call {at}, {moment.value}"
         with installation.recorded() as requests, service(installation, kubeconfig) as process:
             gateway.arm(at, moment, partial(process.signal, signal.SIGKILL))
-            until(lambda: process.ended or synced in process.text, where, seconds=LIMIT)  # noqa: B023
+            until(lambda: process.ended or synced in process.text, where, seconds=PATIENCE)  # noqa: B023
             reached += process.ended
             process.signal(signal.SIGKILL)  # where it needed fewer calls
             assert process.wait() == -signal.SIGKILL, f"{where}: {process.text}"
@@ -116,7 +129,7 @@ def test_killed_service_goes_on_where_it_was(
     wanted = commit(installation, SERVICE_KILLS)
     where = f"seed {SEED}, after all kills"
     with installation.recorded() as requests, service(installation, kubeconfig) as process:
-        process.said(f"synced at {installation.repo.git('rev-parse', 'main')[:12]}", seconds=LIMIT)
+        process.said(f"synced at {installation.repo.git('rev-parse', 'main')[:12]}", seconds=PATIENCE)
         process.signal(signal.SIGTERM)
         assert process.wait() == 0
     check_equal(installation, wanted, where)
