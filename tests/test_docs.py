@@ -1,5 +1,6 @@
 """What the documents promise exists, and what exists is documented."""
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -9,7 +10,17 @@ import pytest
 from reconciler.cluster import errors
 from reconciler.sync.outcome import Outcome, Reason
 
-DOCS = Path(__file__).parent.parent / "docs"
+TESTS = Path(__file__).parent
+DOCS = TESTS.parent / "docs"
+PROOFS = sorted(
+    {
+        (document, file, name)
+        for document in ("reliability.md", "security.md")
+        for file, name in re.findall(
+            r"`([\w/]+\.py)::([\w:]+)`", (DOCS / document).read_text(encoding="utf-8")
+        )
+    }
+)
 
 
 def rows(document: str) -> set[str]:
@@ -62,3 +73,22 @@ def test_every_command_and_option_is_documented() -> None:
         }
     missing = {word for word in words if f"`{word}" not in text}
     assert not missing, f"docs/command-line.md does not name {sorted(missing)}"
+
+
+@pytest.mark.parametrize(("document", "file", "name"), PROOFS, ids=["::".join(proof) for proof in PROOFS])
+def test_the_proof_exists(document: str, file: str, name: str) -> None:
+    body = ast.parse((TESTS / file).read_text(encoding="utf-8")).body
+    for part in name.split("::"):
+        found = [its for its in body if getattr(its, "name", "") == part]
+        assert found, f"docs/{document}: tests/{file} has no {name}"
+        body = getattr(found[0], "body", [])
+
+
+def test_every_fault_has_a_proof() -> None:
+    text = (DOCS / "reliability.md").read_text(encoding="utf-8")
+    tables = re.findall(
+        r"^\| Fault \| What happens \| Proof \|\n\|(?:---\|)+\n((?:\|.*\n)+)", text, re.MULTILINE
+    )
+    faults = [row for table in tables for row in table.splitlines()]
+    assert len(faults) > 40
+    assert not [row for row in faults if "::test_" not in row]
