@@ -11,7 +11,7 @@ from reconciler.cluster.takeover import RELEASED
 from reconciler.sync import marks
 from reconciler.sync.outcome import State
 from tests.fix_cluster import LEASE_RIGHTS
-from tests.fix_sync import PROJECT, Installation, of
+from tests.fix_sync import PROJECT, Installation, Requests, of
 from tests.fix_takeover import Predecessor, managers
 from tests.objects import config_map, deployment, manifest
 
@@ -69,11 +69,17 @@ def test_number_of_replicas_falls_to_the_default_when_nobody_scales(three: Insta
     assert requests.of_objects == ["patch deployments/web"]
 
 
+def done(requests: Requests) -> list[str]:
+    """Writes of objects that were carried out; one that a controller was quicker than is tried again."""
+    writes = [asked for asked in requests.writes if not asked.name.startswith("reconciler-")]
+    return [str(asked) for asked in writes if asked.code == 200]
+
+
 def test_number_of_replicas_stays_when_an_autoscaler_targets_the_object(three: Installation) -> None:
     three.api.post(three.path(f"autoscaling/v2/{SCALERS}"), scaler())
     requests, its = drop(three)
     assert replicas(three) == 3
-    assert requests.of_objects == ["patch deployments/web"] * 2
+    assert done(requests) == ["patch deployments/web"] * 2
     assert ".spec.replicas left git, live value kept: a HorizontalPodAutoscaler scales it" in its.message
     assert managers(three.get(DEPLOYMENTS, "web"))[RELEASED] == "Apply"
     scale(three)
@@ -193,7 +199,7 @@ def test_old_agents_number_of_replicas_stays_for_the_autoscaler(installation: In
     installation.api.post(installation.path(f"autoscaling/v2/{SCALERS}"), scaler())
     requests, its = drop(installation)
     assert replicas(installation) == 3
-    assert requests.of_objects == ["patch deployments/web"] * 2
+    assert done(requests) == ["patch deployments/web"] * 2
     assert "fields taken over from agentk" in its.message
 
 

@@ -339,7 +339,9 @@ def test_definition_and_custom_resource_are_taken_over(
     api.apply(path, widgets, field_manager="agentk")
     api.until(
         path,
-        lambda found: any(c["type"] == "Established" for c in found.get("status", {}).get("conditions", [])),
+        lambda found: any(
+            c["type"] == "Established" for c in (found.get("status") or {}).get("conditions") or ()
+        ),
     )
     api.until(f"/apis/{group}/v1", bool)
     widget = manifest(f"{group}/v1", "Widget", "w", spec={"kept": 1, "gone": 1})
