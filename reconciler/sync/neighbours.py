@@ -66,7 +66,8 @@ class Neighbours:
             if self._claims.knows(its.id):
                 declared, unread = self._claims.declared(its.id), self._claims.unread(its.id)
             else:
-                reading = self._readings[its.id]
+                unknown = _Reading(0.0, unread="the configuration has just changed")
+                reading = self._readings.get(its.id, unknown)
                 declared, unread = reading.declared, reading.unread
             found.declared[its.id] = declared
             if unread:

@@ -172,7 +172,9 @@ class Runner:
         declared: dict[ObjectRef, str] = {}
         unread = ""
         if left:
-            recording = {its.project for its in each} if not request.departed else set()
+            # Also a project that only has a status, or that somebody merely asked about, is among them.
+            wanting = {its.project for its in each if its.records or its.unread}
+            recording = set() if request.departed else wanting
             async for other, refs, why in self._declaring(request, kinds, recording):
                 allowed = allowed_of(other, self._parts.cluster.reach)
                 # What a project may not have it will never take: that it names it keeps nothing.

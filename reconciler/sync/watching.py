@@ -182,8 +182,10 @@ class Watching:
         except Exception:
             # What one kind runs into must not take the service along.
             log.exception("%s: defect in the service", resource)
-        self._deaf[kind] = asyncio.get_running_loop().time() + DEAF_FOR
-        del self._following[kind]
+        # Whoever dropped the kind in the meantime may follow it anew by now.
+        if self._following.get(kind) is asyncio.current_task():
+            self._deaf[kind] = asyncio.get_running_loop().time() + DEAF_FOR
+            del self._following[kind]
 
     async def _hear_in(self, resource: Resource, namespace: str) -> None:
         async with self._live.follow(resource, namespace) as stream:

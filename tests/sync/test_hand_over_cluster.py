@@ -11,7 +11,7 @@ from reconciler.sync import marks
 from reconciler.sync.outcome import ProjectReport, State
 from tests.fix_git import Repository
 from tests.fix_sync import Installation, Requests, of, outcomes
-from tests.objects import config_map, text
+from tests.objects import config_map, manifest, text
 
 
 def own(name: str) -> dict[str, Any]:
@@ -246,12 +246,12 @@ def test_project_that_has_written_no_record_yet_keeps_what_it_declares(
     installation.run()
     second, bad = make_repo("second"), make_repo("bad")
     second.commit({"a.yaml": text(config_map("a"))})
-    bad.commit({"bad.yaml": "kind: [}"})
+    bad.commit({"bad.yaml": text(manifest("v1", "Service", "bad", spec={"ports": [{"port": 0}]}))})
     installation.commit({"a.yaml": None, "b.yaml": None})
     installation.configure_projects(
-        [{"id": "one"}, {"id": "two", "url": second.url, **key}, {"id": "bad", "url": bad.url, "paths": []}]
+        [{"id": "one"}, {"id": "two", "url": second.url, **key}, {"id": "bad", "url": bad.url}]
     )
-    for only in (["one"], []):
+    for only in (["one"], [], []):
         one = installation.run(*only).reports[0]
         assert outcomes(one)["a"] == "handed_over", one
         assert installation.exists("configmaps", "a")
