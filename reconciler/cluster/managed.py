@@ -42,18 +42,32 @@ class Owner:
 def our_entry(metadata: Mapping[str, Any], field_manager: str) -> OurEntry | None:
     """Return the entry of our applies to the object itself (no subresource), None when there is none."""
     for entry in _entries(metadata):
-        if (
-            entry.get("manager") == field_manager
-            and entry.get("operation") == APPLY
-            and not entry.get("subresource")
-        ):
-            fields = orjson.dumps(entry.get("fieldsV1") or {}, option=orjson.OPT_SORT_KEYS)
+        if _is_ours(entry, field_manager):
             return OurEntry(
-                hash=hashlib.sha256(fields).hexdigest()[:HASH_LENGTH],
+                hash=_hash(entry.get("fieldsV1") or {}),
                 time=str(entry.get("time") or ""),
                 api_version=str(entry.get("apiVersion") or ""),
             )
     return None
+
+
+def with_replicas(metadata: Mapping[str, Any], field_manager: str) -> str:
+    """`hash` of our entry as it would be if it held `spec.replicas` as well; "" where there is no entry."""
+    for entry in _entries(metadata):
+        if _is_ours(entry, field_manager):
+            fields = entry.get("fieldsV1") or {}
+            return _hash({**fields, "f:spec": {**(fields.get("f:spec") or {}), "f:replicas": {}}})
+    return ""
+
+
+def _hash(fields: Mapping[str, Any]) -> str:
+    text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:HASH_LENGTH]
+
+
+def _is_ours(entry: Mapping[str, Any], field_manager: str) -> bool:
+    ours = entry.get("manager") == field_manager and entry.get("operation") == APPLY
+    return ours and not entry.get("subresource")
 
 
 def owners(metadata: Mapping[str, Any]) -> tuple[Owner, ...]:

@@ -31,7 +31,7 @@ REQUEST_LIMIT = 30.0  # s in all for one request; the server itself gives up a w
 CONNECT_LIMIT = 10.0  # s until the connection stands, waiting for a free one included
 WRITE_LIMIT = 3 * 1024 * 1024  # bytes; the server's own bound, after which it may just hang up
 BODY_LIMIT = 256 * 1024 * 1024  # bytes; 500 objects of the 0.5 MiB that large ConfigMaps have
-WATCH_CONNECTIONS = 256  # each open watch holds one connection; kinds times projects stay far below
+WATCH_CONNECTIONS = 1024  # each open watch holds one: kinds times `--namespaces`, and what is waited for
 REQUEST_CONNECTIONS = 20  # the two throttles' places, and some for discovery
 READ_BUFFER = 256 * 1024  # bytes; a page of a list in a few reads
 

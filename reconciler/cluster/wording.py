@@ -31,7 +31,7 @@ TOO_LONG: Final = "Too long: may not be more than 1048576 bytes"
 """What a ConfigMap or Secret may hold in all."""
 
 # "Invalid value: {"matchLabels":…}: field is immutable", "Duplicate value: {…}"
-_QUOTED = re.compile(r"(?P<fault>(?:Invalid|Duplicate|Unsupported) value): (?=[\[{\"&\w])")
+_QUOTED = re.compile(r"(?P<fault>(?:Invalid|Duplicate|Unsupported) value): (?=[\[{\"&\w-])")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)  # as Go quotes it, which JSON need not understand
 _UNSTRUCTURED = "&value.valueUnstructured{Value:"
 _DIFF = re.compile(r"\n@@ .*", re.DOTALL)  # of a PersistentVolumeClaim's spec

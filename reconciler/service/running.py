@@ -136,7 +136,8 @@ class Service:
             waiting=_log_waiting,
             heard=self._hear_lease,
         )
-        self._leader.note(marks.CANNOT_ANSWER, "")  # whatever the last holder said of itself
+        for its in (marks.CANNOT_ANSWER, marks.PAUSED):
+            self._leader.note(its, "")  # whatever the last holder said of itself
         self._turn_for = asyncio.Event()
         self._notes: Mapping[str, str] = {}
         self._last: Reading | None = None
@@ -192,6 +193,8 @@ class Service:
         while True:
             await self._gain()
             self._turn_for.clear()
+            if self._state.configuration is not None:
+                self._leader.note(marks.CANNOT_ANSWER, "")
             self._term = Term(
                 self._parts,
                 runs=_CountedRuns(self._parts.runner, self._parts.repositories.credentials, self._observer),
@@ -240,7 +243,7 @@ class Service:
         elif self._state.configuration is not None:
             await term.configure(self._state.configuration)
 
-    def _hear_lease(self, notes: Mapping[str, str]) -> None:
+    def _hear_lease(self, notes: Mapping[str, str], _renewed: str) -> None:
         self._notes = notes
         if self._term is not None:
             self._term.requests.lease(notes)

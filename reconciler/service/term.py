@@ -48,13 +48,15 @@ class _TermRuns:
         await self._fence()
         project = request.project.id
 
-        def waiting(report: ProjectReport) -> None:
-            self._watching.waits(project)
-            request.waiting(report)
+        def resting(rests: bool) -> None:
+            if rests:
+                self._watching.waits(project)
+            else:
+                self._watching.begins(project)
 
         self._watching.begins(project)
         try:
-            return await self._runs.run(replace(request, waiting=waiting))
+            return await self._runs.run(replace(request, resting=resting))
         finally:
             await self._watching.ends(project)
 

@@ -24,15 +24,15 @@ from reconciler.tasks import cancel
 
 Say = Callable[[str], None]
 """Told in one line what is waited for."""
-Hear = Callable[[Mapping[str, str]], None]
-"""Told of the annotations of the Lease."""
+Hear = Callable[[Mapping[str, str], str], None]
+"""Told of the annotations of the Lease, and of when it was renewed, by its holder's clock."""
 
 
 def nothing_said(_line: str) -> None:
     """Nobody listens."""
 
 
-def nothing_heard(_notes: Mapping[str, str]) -> None:
+def nothing_heard(_notes: Mapping[str, str], _renewed: str) -> None:
     """Nobody listens."""
 
 

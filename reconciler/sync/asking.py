@@ -50,6 +50,7 @@ class Asking:
         self._said: dict[str, ProjectReport] = {}
         self._new: dict[str, str] = {}
         self._all = asyncio.Event()
+        self._renewed = ""
 
     async def run(self, leader: Leader) -> None:
         """Ask, and return when all have answered, or none will. Raises ReconcilerError."""
@@ -85,9 +86,12 @@ class Asking:
             if name not in self.reports
         )
 
-    def hear_lease(self, notes: Mapping[str, str]) -> None:
+    def hear_lease(self, notes: Mapping[str, str], renewed: str) -> None:
         """The annotations of the Lease: whether the service answers, and which new projects it has."""
-        if notes.get(marks.ROLE) == Role.SERVICE and (why := notes.get(marks.CANNOT_ANSWER)):
+        # Of a holder that is dead nothing is believed: its Lease runs out, and is ours then.
+        lives = self._renewed not in ("", renewed)
+        self._renewed = renewed
+        if lives and notes.get(marks.ROLE) == Role.SERVICE and (why := notes.get(marks.CANNOT_ANSWER)):
             for project in self._projects.keys() - self._said.keys():
                 reason = f"the running service cannot be asked: {why}"
                 self._take(ProjectReport(project=project, state=State.UNKNOWN, reason=reason, unusable=True))

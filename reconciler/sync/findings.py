@@ -154,12 +154,12 @@ class Findings:
 
     def is_new_or_changed(self, ref: ObjectRef, records: Mapping[ObjectRef, Record]) -> bool:
         """Whether this run made or changed it, or it was to be made and never was."""
-        outcome = self.reports[ref].outcome
-        if outcome in _CHANGED:
+        its, record = self.reports[ref], records.get(ref)
+        if its.outcome in _CHANGED:
             return True
-        record = records.get(ref)
-        # What was skipped is there, and another's.
-        return outcome is not Outcome.SKIPPED and (record is None or not record.uid)
+        # What is there and another's was not to be made.
+        others = its.outcome is Outcome.SKIPPED or its.reason == Reason.OWNED_BY_ANOTHER
+        return not others and (record is None or not record.uid)
 
     def report(
         self,

@@ -44,8 +44,9 @@ class Leader:
     """
     One process in the election for `instance`.
 
-    `waiting` is told of each holder that it waits for, `heard` of the annotations whenever the
-    Lease is read: those who wait write there what they want of the holder, and it answers.
+    `waiting` is told of each holder that it waits for, `heard` of the annotations, and of when it was
+    renewed, whenever the Lease is read: those who wait write there what they want of the holder, and
+    it answers.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Leader:
         role: Role,
         permit: Permit,
         waiting: Callable[[Claim], None] = lambda _claim: None,
-        heard: Callable[[Mapping[str, str]], None] = lambda _notes: None,
+        heard: Callable[[Mapping[str, str], str], None] = lambda _notes, _renewed: None,
     ) -> None:
         self.name = marks.lease_name(instance)
         self._cluster = cluster.unfenced()
@@ -237,9 +238,9 @@ class Leader:
 
     def _see(self, found: Mapping[str, Any] | None) -> None:
         self._found = found or {}
-        if found:
-            self._heard(found["metadata"].get("annotations") or {})
         claim = lease.claim_of(found) if found else None
+        if found and claim:
+            self._heard(found["metadata"].get("annotations") or {}, claim.renewed)
         self._set(lease.seen(self._state, claim, now=asyncio.get_running_loop().time()))
 
     def _is_due(self) -> bool:

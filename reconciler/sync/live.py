@@ -176,7 +176,8 @@ class LiveObjects:
                 version = page.resource_version
             # Events after the earliest of several moments leave out nothing.
             first = first or version
-        self._shown[resource] = first
+        # The first one: a later LIST of another project says nothing of what this one has not looked at.
+        self._shown.setdefault(resource, first)
         return Labelled(found, first)
 
     def follow(

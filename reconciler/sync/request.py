@@ -36,6 +36,8 @@ class Request:
     """Wait until all objects are ready, not only those that others need."""
     waiting: Callable[[ProjectReport], None] = lambda _report: None
     """Told how things are when all is sent and only waiting is left."""
+    resting: Callable[[bool], None] = lambda _resting: None
+    """Told True when objects are only waited for and nothing is sent, and False at the end of that."""
     preview: Preview | None = None
     """Only find out what the run would do, into this; the project is one that writes nothing."""
     departed: bool = False

@@ -426,7 +426,11 @@ class Run:
         )
         if sent.applied:
             pending.wrote()
-        await pending.run()
+        self.request.resting(True)
+        try:
+            await pending.run()
+        finally:
+            self.request.resting(False)
         for report in pending.reports.values():
             self.findings.take(report)
         return pending.lost

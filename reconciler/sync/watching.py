@@ -17,11 +17,13 @@ from typing import Any, Final
 
 from reconciler.cluster.errors import ClusterError
 from reconciler.cluster.follow import Listed
+from reconciler.cluster.managed import with_replicas
 from reconciler.cluster.resource import Resource, is_secret
 from reconciler.cluster.watch import EventKind, WatchEvent
 from reconciler.config.models import ManifestProject
 from reconciler.errors import ReconcilerError
 from reconciler.manifests.identity import ObjectRef
+from reconciler.sync import marks
 from reconciler.sync.inventory import Record
 from reconciler.sync.live import LiveObjects
 from reconciler.sync.plan import Live
@@ -53,19 +55,22 @@ class Fingerprint:
     api_version: str
     whole: bool
     """It carries our label, and is not being deleted."""
+    scaled: str = ""
+    """What `entry` would be if nobody had scaled it; see `scaled`."""
 
 
-def fingerprint(live: Live) -> Fingerprint:
+def fingerprint(live: Live, *, scaled: str = "") -> Fingerprint:
     """Of an object as a watch shows it."""
     whole = live.labelled and not live.terminating
-    return Fingerprint(live.uid, live.entry, live.time, live.api_version, whole)
+    return Fingerprint(live.uid, live.entry, live.time, live.api_version, whole, scaled)
 
 
 def is_as_recorded(record: Record, heard: Fingerprint | None) -> bool:
     """Whether nothing has happened to an object since our last apply; None: it is gone."""
     if heard is None:
         return not record.uid
-    return heard == Fingerprint(record.uid, record.entry, record.time, record.api_version, whole=True)
+    same = (heard.uid, heard.time, heard.api_version) == (record.uid, record.time, record.api_version)
+    return same and heard.whole and record.entry in (heard.entry, heard.scaled or heard.entry)
 
 
 @dataclass(slots=True)
@@ -78,10 +83,12 @@ class _Watched:
     beside_writes: bool = False
     looking: asyncio.Task[None] | None = None
     woken: dict[ObjectRef, deque[float]] = field(default_factory=dict)
+    met: dict[ObjectRef, tuple[Fingerprint | None, Record]] = field(default_factory=dict)
+    """What a run was woken for: it is not woken again for what it has seen, and left or could not mend."""
 
     def forget(self, *, before: float) -> None:
         """Objects that were quiet since then are fought for no more."""
-        self.woken = {ref: times for ref, times in self.woken.items() if times[-1] > before}
+        self.woken = {ref: times for ref, times in self.woken.items() if times and times[-1] > before}
 
 
 class Watching:
@@ -110,11 +117,13 @@ class Watching:
         self._following: dict[GroupKind, asyncio.Task[None]] = {}
         self._deaf: dict[GroupKind, float] = {}
         self._told: set[str] = set()
+        self._unwatched: set[str] = set()
 
     def retain(self, projects: Iterable[ManifestProject]) -> None:
         """These are all projects there are now; what a ServiceAccount sees is left to the comparison."""
-        before = self._projects
-        self._projects = {p.id: _Watched(p) for p in projects if p.service_account is None}
+        before, every = self._projects, tuple(projects)
+        self._projects = {p.id: _Watched(p) for p in every if p.service_account is None}
+        self._unwatched = {p.id for p in every} - self._projects.keys()
         for name in self._projects.keys() & before.keys():
             before[name].project = self._projects[name].project
             self._projects[name] = before[name]
@@ -134,7 +143,7 @@ class Watching:
             its.busy, its.beside_writes = True, False
 
     def waits(self, project: str) -> None:
-        """All that could be sent is sent and recorded."""
+        """Nothing is sent until `begins` or `ends`; what was is recorded in a moment."""
         if its := self._projects.get(project):
             its.busy, its.beside_writes = False, True
             self._look_soon(its)
@@ -145,12 +154,19 @@ class Watching:
             its.busy = its.beside_writes = False
             its.forget(before=asyncio.get_running_loop().time() - WITHIN)
             self._look_soon(its)
-            kinds = set()
-            for one in tuple(self._projects.values()):
-                kinds |= {(ref.group, ref.kind) for ref in await self._recorded(one)}
-            self._follow(kinds)
+            await self._follow_recorded()
 
     # -- what the watches say ------------------------------------------------------------
+
+    async def _follow_recorded(self) -> None:
+        kinds: set[GroupKind] = set()
+        for one in tuple(self._projects.values()):
+            recorded = await self._recorded(one)
+            if recorded is None:
+                kinds |= self._following.keys()  # what is not known is no reason to hear less
+            else:
+                kinds |= {(ref.group, ref.kind) for ref in recorded}
+        self._follow(kinds)
 
     def _follow(self, wanted: Iterable[GroupKind]) -> None:
         kinds = set(wanted)
@@ -205,22 +221,26 @@ class Watching:
         """Events may have been missed: what is not in the list is gone."""
         shown = {self._take(resource, item) for item in items}
         for its in tuple(self._projects.values()):
-            for ref in await self._recorded(its):
+            for ref in await self._recorded(its) or ():
                 here = namespace in ("", ref.namespace)
                 if here and (ref.group, ref.kind) == (resource.group, resource.kind) and ref not in shown:
                     self._note(its.project.id, ref, None)
 
     def _take(self, resource: Resource, item: Mapping[str, Any]) -> ObjectRef:
         ref, live = self._live.found(resource, item)
-        if not is_scaled(item["metadata"]):
-            self._note(live.project, ref, live)
+        self._note(live.project, ref, live, scaled=scaled(item["metadata"], live.project))
         return ref
 
-    def _note(self, project: str, ref: ObjectRef, live: Live | None) -> None:
+    def _note(self, project: str, ref: ObjectRef, live: Live | None, *, scaled: str = "") -> None:
+        if project in self._unwatched:
+            return
         # Whoever took our annotations off has not made it another project's object.
         some = self._projects.get(project)
+        heard = fingerprint(live, scaled=scaled) if live else None
         for its in (some,) if some else tuple(self._projects.values()):
-            its.news[ref] = fingerprint(live) if live else None
+            if its.news.get(ref, heard) != heard:
+                its.met.pop(ref, None)  # it was otherwise in between: the same change was made once more
+            its.news[ref] = heard
             if not its.busy:
                 self._look_soon(its)
 
@@ -242,16 +262,30 @@ class Watching:
             await asyncio.sleep(GATHER_BESIDE_WRITES if its.beside_writes else GATHER)
             if its.busy:
                 return
-            news, its.news = its.news, {}
             recorded = await self._recorded(its)
+            if recorded is None or its.busy:
+                return  # the next run says that it is over, and then it is looked at again
+            news, its.news = its.news, {}
             drifted = [
                 ref
                 for ref, heard in news.items()
-                if ref in recorded and not is_as_recorded(recorded[ref], heard) and self._may_wake(its, ref)
+                if ref in recorded
+                and self._is_new_drift(its, recorded[ref], heard)
+                and self._may_wake(its, ref)
             ]
-            if drifted and not its.busy:
+            if drifted:
                 log.info("project %s: changed by another hand: %s", its.project.id, _some(drifted))
                 self._drifted(its.project.id)
+
+    def _is_new_drift(self, its: _Watched, record: Record, heard: Fingerprint | None) -> bool:
+        if is_as_recorded(record, heard):
+            its.met.pop(record.ref, None)
+            return False
+        met = (heard, record)
+        if its.met.get(record.ref) == met:
+            return False
+        its.met[record.ref] = met
+        return True
 
     def _may_wake(self, its: _Watched, ref: ObjectRef) -> bool:
         now = asyncio.get_running_loop().time()
@@ -265,17 +299,25 @@ class Watching:
         times.append(now)
         return True
 
-    async def _recorded(self, its: _Watched) -> Mapping[ObjectRef, Record]:
+    async def _recorded(self, its: _Watched) -> Mapping[ObjectRef, Record] | None:
+        """The project's inventory; None where it cannot be known."""
         try:
             return (await self._records.of(its.project.id)).inventory.records
         except ReconcilerError as error:
             log.debug("the run will say it again: %s", error)
-            return {}
+            return None
 
 
-def is_scaled(metadata: Mapping[str, Any]) -> bool:
-    """Whether an autoscaler, or a person with `kubectl scale`, holds a field: nobody is to fight with it."""
-    return any(entry.get("subresource") == "scale" for entry in metadata.get("managedFields") or ())
+def scaled(metadata: Mapping[str, Any], project: str) -> str:
+    """
+    Hash of our entry with the number of replicas in it, where that was taken through the scale subresource.
+
+    Autoscalers and `kubectl scale` do that, and nobody is to fight with them; "" where nobody did.
+    """
+    entries = [entry for entry in metadata.get("managedFields") or () if isinstance(entry, dict)]
+    if not any(entry.get("subresource") == "scale" for entry in entries):
+        return ""
+    return with_replicas(metadata, marks.field_manager(project))
 
 
 def why_not_watched(resource: Resource) -> str:

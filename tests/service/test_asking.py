@@ -164,6 +164,21 @@ def test_service_without_a_usable_configuration_is_not_waited_for(installation: 
         assert (done.code, row(done)[2]) == (0, "synced"), done
 
 
+@pytest.mark.timeout(60)
+def test_dead_service_that_could_not_answer_is_waited_out(installation: Installation) -> None:
+    installation.commit({"a.yaml": config_map("a")})
+    mine = installation.directory / "mine.yaml"
+    mine.write_text(installation.config_file.read_text())
+    installation.config_file.write_text("gitops: {manifest_projects: 7}\n")
+    with service(installation) as process:
+        process.said(LEADS)
+        until(lambda: marks.CANNOT_ANSWER in lease(installation)["metadata"]["annotations"], "the note")
+        process.signal(signal.SIGKILL)
+        process.wait()
+        done = sync(installation, f"--config={mine}")
+    assert (done.code, row(done)[2]) == (0, "synced"), done
+
+
 def test_service_that_may_not_watch_its_records_is_not_waited_for(
     installation: Installation, grant: Callable[..., Path]
 ) -> None:

@@ -164,6 +164,37 @@ async def test_what_an_autoscaler_writes_makes_no_run(installation: Installation
         assert listed(requests, "deployments") == 0
 
 
+async def test_what_else_is_changed_of_a_scaled_object_is_put_right(installation: Installation) -> None:
+    installation.commit({"a.yaml": [config_map("a"), deployment("web", replicas=1)]})
+    path = installation.path("apps/v1/deployments", "web")
+    async with running(installation) as (_, seen):
+        await seen.all_are(State.SYNCED)
+        installation.api.patch(f"{path}/scale", {"spec": {"replicas": 2}})
+        installation.api.patch(path, {"spec": {"progressDeadlineSeconds": 7}})
+        await until(
+            lambda: installation.get("apps/v1/deployments", "web")["spec"]["progressDeadlineSeconds"] == 600
+        )
+
+
+async def test_own_deletes_are_nobody_elses(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A finalizer keeps it for longer than a run needs to write down what it has done."""
+    installation.configure(interval="1s", prune_limit="100%")
+    installation.commit({"a.yaml": [config_map("a"), config_map("b")]})
+    path = installation.path("configmaps", "b")
+    async with running(installation) as (_, seen):
+        await seen.all_are(State.SYNCED)
+        installation.api.patch(path, {"metadata": {"finalizers": ["example.com/wait"]}})
+        installation.commit({"a.yaml": config_map("a")})
+        await until(lambda: "deletionTimestamp" in installation.get("configmaps", "b")["metadata"])
+        await asyncio.sleep(2.5)
+        installation.api.patch(path, {"metadata": {"finalizers": None}})
+        await seen.until(lambda its: its[PROJECT].counts().get("pruned") == 1)
+        await asyncio.sleep(0.5)
+    assert "another hand" not in caplog.text
+
+
 async def test_secrets_are_not_watched(installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     installation.commit({"a.yaml": manifest("v1", "Secret", "s", data={"a": "eA=="})})
     async with running(installation) as (_, seen):
