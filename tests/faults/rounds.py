@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler.cluster.managed import our_entry
 from reconciler.sync import marks
 from reconciler.sync.outcome import State
 from tests.faults.gateway import Gateway, Moment
 from tests.faults.sizes import OBJECTS, SEED
-from tests.fix_sync import Asked, Installation, Requests
+from tests.fix_sync import PROJECT, Asked, Installation, Requests
 from tests.objects import config_map, manifest
 
 GROUP = OBJECTS // 2
@@ -30,6 +31,8 @@ FOREIGN = 3
 MOVED_ON = 0.5
 """How often git holds the next generation when a round is put right."""
 KINDS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
+LISTS = 5
+"""Of each kind in one run: to compare, to wait, and of ConfigMaps those that hold the inventory."""
 LIMIT = 30.0  # s for one run of the command
 COMMAND = Path(sys.executable).with_name("reconciler")
 
@@ -122,12 +125,14 @@ class Rounds:
         check_deletes(first, before.keys() - wanted.keys(), where)
         if self._draw.random() < MOVED_ON:
             wanted = self._next()
+        needs = owed(self._installation, wanted)
         with self._installation.recorded() as second:
             report = self._installation.sync()
         assert report.state is State.SYNCED, f"{where}: {report}"
         check_equal(self._installation, wanted, where)
         check_deletes(second, everything().keys() - wanted.keys(), where)
         check_once([*first.writes, *second.writes], where)
+        check_start(second, needs, wanted.keys(), where)
         return ended
 
     def _next(self) -> dict[str, dict[str, Any]]:
@@ -154,6 +159,33 @@ def check_deletes(requests: Requests, left: Set[str], where: str) -> None:
     wrong = {asked.name for asked in _deletes(requests.writes)} - left
     assert not wrong, f"{where}: deleted though git holds them: {sorted(wrong)}"
     check_once(requests.writes, where)
+
+
+def owed(installation: Installation, wanted: Mapping[str, dict[str, Any]]) -> set[str]:
+    """What a start has to apply: all that is not as git holds it, and all that is not recorded as it is."""
+    found, manager = live(installation), marks.field_manager(PROJECT)
+    recorded = {ref.name: record for ref, record in installation.inventory().items()}
+
+    def is_done(name: str) -> bool:
+        if name not in found or name not in recorded:
+            return False
+        metadata, its = found[name]["metadata"], recorded[name]
+        entry = our_entry(metadata, manager)
+        if not entry or (its.uid, its.entry, its.time) != (metadata["uid"], entry.hash, entry.time):
+            return False
+        return changing({name: found[name]}) == changing({name: wanted[name]})
+
+    return {name for name in wanted if not is_done(name)}
+
+
+def check_start(requests: Requests, owed: Set[str], wanted: Set[str], where: str) -> None:
+    """A start after a kill applies what it owes, once each, and reads nothing else but lists."""
+    applied = Counter(a.name for a in requests.writes if a.verb == "patch" and a.name in wanted)
+    assert applied == Counter(owed), f"{where}: it was to apply {sorted(owed)}"
+    read = {a.name for a in requests.all if a.verb == "get" and a.name in wanted}
+    assert not read - owed, f"{where}: read though done and recorded: {sorted(read - owed)}"
+    lists = Counter(a.resource for a in requests.all if a.verb == "list")
+    assert max(lists.values()) <= LISTS, f"{where}: {lists}"
 
 
 def check_once(writes: Iterable[Asked], where: str) -> None:
