@@ -48,8 +48,8 @@ HEARD_OF = [number for number in STEADY if declared(number, "", "")["kind"] != "
 """Numbers of those whose changes a watch tells."""
 FEWEST = 3
 """Moving objects that git holds at least: a repository without any is held until a person approves."""
-STEPS = (6, 14)
-"""Things that happen in a storm."""
+MORE = (2, 10)
+"""Things that happen in a storm, beside one of each sort."""
 PAUSE, LONG_PAUSE = 0.6, 4.0
 """s between two of them, at most; the longer in one of four storms, where a fault may outlast the lease."""
 REACH = 80
@@ -192,9 +192,11 @@ class Soak:
     def _storm(self) -> None:
         pause = LONG_PAUSE if self._draw.random() < 0.25 and self.tally.quiet else PAUSE
         what = [self._commit, self._edit, self._delete, self._trouble, self._calm, self._kill]
-        for _ in range(self._draw.randint(*STEPS)):
+        # Each of them at least once, so that the shortest run goes through all.
+        more = self._draw.choices(what, weights=(4, 4, 2, 4, 3, 1), k=self._draw.randint(*MORE))
+        for happens in self._draw.sample([*what, *more], len(what) + len(more)):
             self._revive()
-            self._draw.choices(what, weights=(4, 4, 2, 4, 3, 2))[0]()
+            happens()
             time.sleep(self._draw.uniform(0, pause))
         self._calm()
         if self._armed:
@@ -253,9 +255,9 @@ class Soak:
             self._gateway.cut()
 
     def _calm(self) -> None:
-        """The fault is over; what nobody answered is cut, or left to the service's own limit."""
+        """The fault is over; what nobody answered is cut, or from the second storm on left to its limit."""
         self._gateway.fault = None
-        if self._draw.random() < 0.8:
+        if self._draw.random() < 0.8 or not self.tally.quiet:
             self._gateway.cut()
 
     def _kill(self) -> None:
